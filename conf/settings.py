@@ -1,0 +1,218 @@
+"""Every setting, its type, its default and one sentence about it.
+
+The tree is frozen: a reload builds another one. Times are seconds, sizes are bytes.
+`docs/settings.md` is compared with this module by a test.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Secret:
+    """A string that never shows itself: not in `repr`, `str`, logs or `config show`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself; only where it goes over the wire."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('***')" if self._value else "Secret('')"
+
+    __str__ = __repr__
+
+
+class Base(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all sections share: frozen, by keyword, and a misspelled key is an error."""
+
+
+class Server(Base):
+    """`[server]`: where it listens and how it stops."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8080
+    """Port to listen on; 0 takes a free one."""
+    shutdown_grace: Seconds = 30.0
+    """Time that requests under way get to finish at shutdown."""
+
+
+class Storage(Base):
+    """`[storage]`: where state lives."""
+
+    data_dir: str = "~/.local/share/junctor"
+    """Folder of the database, the journal and job files; `JUNCTOR_DATA_DIR` overrides it."""
+    database_url: str = ""
+    """SQLAlchemy URL (async driver); empty for SQLite in `data_dir`."""
+    shared_state_url: str = ""
+    """Valkey/Redis URL for limits and concurrency; empty for this process's memory."""
+    key_cache_size: Count = 10_000
+    """API keys kept in memory at most."""
+    key_cache_ttl: Seconds = 60.0
+    """Time after which a cached key is looked up again; a revocation is seen by then."""
+    usage_batch: Count = 500
+    """Ledger entries folded into the database at once, at most."""
+    usage_interval: Seconds = 1.0
+    """Time between two folds."""
+
+
+class Limits(Base):
+    """`[limits]`: the bounds of every request."""
+
+    max_upload_bytes: Count = 25 * 1024 * 1024
+    """Largest request body."""
+    max_audio_seconds: Seconds = 3600.0
+    """Longest recording, counted while decoding."""
+    request_timeout: Seconds = 300.0
+    """The one deadline of a request, from admission to the last byte of its answer."""
+    max_concurrent_requests: Count = 1000
+    """Requests under way in this process; more are answered 503."""
+    max_buffered_bytes: Count = 1024 * 1024 * 1024
+    """Uploads held in memory at the same time, all requests together; more are answered 503."""
+    max_concurrent_decodes: Count = 4
+    """Recordings decoded at the same time."""
+
+
+class Team(Base):
+    """`[teams.<name>]` and `[team_defaults]`: what a team may do."""
+
+    requests_per_minute: Count = 600
+    """Requests admitted in any 60 seconds."""
+    concurrency: Count = 64
+    """Requests under way at the same time."""
+    audio_seconds_per_day: Seconds | None = None
+    """Seconds of audio served per day (UTC); none given: no bound."""
+    allowed_models: tuple[str, ...] = ()
+    """Model names or `provider:model` that the team may use; empty for all."""
+
+
+class Loader(Base):
+    """`[loader]`: which plugins are loaded."""
+
+    allow: tuple[str, ...] | None = None
+    """Only these plugins, by entry-point name; none given: all that are installed."""
+    deny: tuple[str, ...] = ()
+    """Not these plugins."""
+    strict: bool = False
+    """Refuse to start when a plugin fails, instead of serving without it."""
+
+
+class Model(Base):
+    """`[models."<name>"]`: a public model name and the candidates behind it, in order."""
+
+    chain: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """`provider:model` names, first choice first; the rest are its fallbacks."""
+    description: str = ""
+    """Shown by `/v1/models`."""
+
+
+class Weights(Base):
+    """How much each quality of a candidate counts when a tier ranks them."""
+
+    quality: Share = 0.5
+    """Weight of the card's quality."""
+    price: Share = 0.25
+    """Weight of a low price."""
+    latency: Share = 0.25
+    """Weight of a low observed latency."""
+
+
+class TierPolicy(Base):
+    """`[policy.tiers.<tier>]`: what a tier prefers."""
+
+    language_mode: Literal["fixed", "auto"] | None = None
+    """Whether the language is given or found."""
+    language: str | None = None
+    """BCP-47 language when none is given."""
+    allowed_languages: tuple[str, ...] = ()
+    """Languages that auto mode may find; empty for any."""
+    provider_preference: tuple[str, ...] = ()
+    """Providers (or `provider:model`) tried before the others."""
+    fallback_chain: tuple[str, ...] = ()
+    """`provider:model` names tried after the preferred ones."""
+    max_price: float | None = None
+    """Dearest candidate allowed, US dollars per minute of audio."""
+    weights: Weights = field(default_factory=Weights)
+    """How the candidates are ranked when nothing is preferred."""
+
+
+class Policy(Base):
+    """`[policy]`: how a plan is made and run."""
+
+    default_tier: Literal["low", "medium", "high"] = "medium"
+    """Tier of a request that names none."""
+    tiers: dict[Literal["low", "medium", "high"], TierPolicy] = field(default_factory=dict)
+    """One table per tier."""
+    max_candidates: Count = 5
+    """Candidates in a plan at most."""
+    attempts_per_candidate: Count = 2
+    """Tries at one candidate when its error may pass by itself."""
+    backoff: Seconds = 0.2
+    """Pause before the second try, doubled each time, jittered; `Retry-After` overrides it."""
+    attempt_share: Share = 0.7
+    """Share of the remaining time one candidate may use while others wait behind it."""
+    max_attempt: Seconds = 120.0
+    """Longest time for one attempt, however much remains."""
+
+
+class Breaker(Base):
+    """`[breaker]`: when a failing candidate is left alone, and how many may use it at once."""
+
+    failures: Count = 5
+    """Failures in a row that open it."""
+    open_for: Seconds = 15.0
+    """Time until one probe request is let through, doubled with each probe that fails."""
+    open_for_max: Seconds = 300.0
+    """Longest time between two probes."""
+    concurrency: Count = 256
+    """Requests under way at one candidate; more spill over to the next."""
+
+
+class Telemetry(Base):
+    """`[telemetry]`: what the server tells about itself."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: console on a terminal, JSON otherwise."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe line written."""
+    metrics: bool = True
+    """Serve `/metrics` for Prometheus."""
+    otlp_endpoint: str = ""
+    """OpenTelemetry collector (OTLP over HTTP); empty for no tracing."""
+
+
+class Settings(Base):
+    """The whole tree."""
+
+    server: Server = field(default_factory=Server)
+    storage: Storage = field(default_factory=Storage)
+    limits: Limits = field(default_factory=Limits)
+    team_defaults: Team = field(default_factory=Team)
+    teams: dict[str, Team] = field(default_factory=dict)
+    loader: Loader = field(default_factory=Loader)
+    plugins: dict[str, dict[str, object]] = field(default_factory=dict)
+    """`[plugins.<name>]`: each plugin's own settings, checked by the plugin itself."""
+    default_model: str = "whisper-large-v3"
+    """Model of a transcription that names none."""
+    models: dict[str, Model] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    breaker: Breaker = field(default_factory=Breaker)
+    telemetry: Telemetry = field(default_factory=Telemetry)

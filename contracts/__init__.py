@@ -1,0 +1,1 @@
+"""The wire of every public contract: msgspec Structs and nothing else."""

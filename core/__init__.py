@@ -1,0 +1,1 @@
+"""Domain types, the plugin API, policy, dispatch, accounts and tools."""

@@ -1,0 +1,1 @@
+"""Audio tools: measure, decode, encode, detect speech."""

@@ -1,0 +1,66 @@
+"""Model cards: what a provider serves, as data. Policy reads cards and nothing else."""
+
+from enum import StrEnum
+
+from attrs import field, frozen
+
+
+class Capability(StrEnum):
+    """A kind of work; each has one protocol in `junctor.core.providers`."""
+
+    TRANSCRIBE = "transcribe"
+    STREAM_TRANSCRIBE = "stream-transcribe"
+    IDENTIFY_LANGUAGE = "identify-language"
+    CHAT = "chat"
+
+
+class Feature(StrEnum):
+    """What a model can do beyond the bare minimum of its capability."""
+
+    WORD_TIMESTAMPS = "word-timestamps"
+    SEGMENT_TIMESTAMPS = "segment-timestamps"
+    AUTO_LANGUAGE = "auto-language"
+    TRANSLATION = "translation"
+    PROMPT = "prompt"
+
+
+class Tier(StrEnum):
+    """How much accuracy the caller asks for."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@frozen(kw_only=True)
+class ModelCard:
+    """One model of one provider. `provider:id` names it everywhere."""
+
+    provider: str
+    id: str
+    """The provider's own name of the model; bare, without the provider."""
+    capabilities: frozenset[Capability]
+    summary: str = ""
+    """One sentence for people; a tiny model says here that it is one."""
+    locales: frozenset[str] | None = None
+    """BCP-47 tags it understands; None for any."""
+    features: frozenset[Feature] = frozenset()
+    media_types: frozenset[str] | None = None
+    """Containers it takes as they are (`audio/wav` …); None for any, since it reads samples."""
+    max_bytes: int | None = None
+    """Largest upload it takes, bytes."""
+    max_seconds: float | None = None
+    """Longest audio it takes, seconds."""
+    quality: float = 0.5
+    """0 (poor) to 1 (best known); the rank that policy's weights multiply."""
+    price: float = 0.0
+    """US dollars per minute of audio (speech) or per million tokens (chat)."""
+    latency: float = 1.0
+    """Expected seconds for a short request, before anything was observed."""
+    tiers: frozenset[Tier] = field(default=frozenset(Tier))
+    """The accuracy tiers it is fit for."""
+
+    @property
+    def name(self) -> str:
+        """`provider:id`, the name that is unique in a deployment."""
+        return f"{self.provider}:{self.id}"

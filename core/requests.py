@@ -1,0 +1,71 @@
+"""What is asked of a provider: one frozen class per capability, free of any wire format."""
+
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from junctor.core.audio.clip import Clip
+
+
+class Task(StrEnum):
+    """Write down what is said, or say it in English."""
+
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
+
+
+@frozen(kw_only=True)
+class TranscribeRequest:
+    """A whole recording to be written down."""
+
+    audio: Clip
+    model: str = ""
+    """The candidate's own model id; the dispatcher fills it in for each candidate."""
+    task: Task = Task.TRANSCRIBE
+    language: str | None = None
+    """BCP-47; None to detect it."""
+    prompt: str | None = None
+    """Text that may have come before, to bias spelling and style."""
+    temperature: float = 0.0
+    """Sampling temperature, 0 to 1."""
+    word_timestamps: bool = False
+    segment_timestamps: bool = False
+
+
+@frozen(kw_only=True)
+class IdentifyRequest:
+    """A recording whose language is asked for."""
+
+    audio: Clip
+    model: str = ""
+    allowed: frozenset[str] = frozenset()
+    """BCP-47 tags to choose from; empty for any."""
+
+
+@frozen(kw_only=True)
+class Identification:
+    """The language heard, BCP-47, and how sure the provider is (0 to 1)."""
+
+    language: str
+    confidence: float
+
+
+@frozen(kw_only=True)
+class ChatRequest:
+    """A conversation to be continued, in the OpenAI wire shape that every chat provider speaks.
+
+    Provisional: the chat contract will widen it.
+    """
+
+    messages: tuple[dict[str, object], ...]
+    model: str = ""
+    options: dict[str, object] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class ChatReply:
+    """The assistant's text and what it cost in tokens."""
+
+    text: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0

@@ -1,0 +1,63 @@
+"""The one transcript that every provider reports and every contract renders."""
+
+from attrs import field, frozen
+
+
+@frozen(kw_only=True)
+class Word:
+    """One word as heard. Times are seconds from the start of the audio."""
+
+    text: str
+    """The word without surrounding space."""
+    start: float
+    end: float
+    confidence: float | None = None
+    """Posterior probability, 0 to 1; None where the provider tells none."""
+    speaker: str | None = None
+
+
+@frozen(kw_only=True)
+class Segment:
+    """A stretch of speech, about a sentence. Times are seconds from the start of the audio."""
+
+    text: str
+    start: float
+    end: float
+    words: tuple[Word, ...] = ()
+    speaker: str | None = None
+    avg_logprob: float | None = None
+    """Mean log probability of its tokens."""
+    no_speech_prob: float | None = None
+    compression_ratio: float | None = None
+    temperature: float | None = None
+    tokens: tuple[int, ...] = ()
+
+
+@frozen(kw_only=True)
+class Transcript:
+    """What a provider heard in a whole clip."""
+
+    text: str
+    language: str | None = None
+    """BCP-47, as spoken; None where unknown."""
+    language_confidence: float | None = None
+    segments: tuple[Segment, ...] = ()
+    words: tuple[Word, ...] = ()
+    """All words in order; empty where the provider gives no word times."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was heard."""
+        return not self.text.strip()
+
+
+@frozen(kw_only=True)
+class TranscriptDelta:
+    """A further piece of text of a streamed transcript; the pieces joined are the whole text."""
+
+    text: str
+    segment: Segment | None = field(default=None)
+
+
+TranscriptEvent = TranscriptDelta | Transcript
+"""What a stream yields: deltas, then exactly one `Transcript`, which is the last item."""
