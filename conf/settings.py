@@ -1,4 +1,5 @@
-"""Every setting, its type, its default and one sentence about it.
+"""
+Every setting, its type, its default and one sentence about it.
 
 The tree is frozen: a reload builds another one. Times are seconds, sizes are bytes.
 `docs/settings.md` is compared with this module by a test.

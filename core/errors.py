@@ -1,4 +1,5 @@
-"""Every error junctor raises on purpose.
+"""
+Every error junctor raises on purpose.
 
 ::
 

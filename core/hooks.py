@@ -1,4 +1,5 @@
-"""The whole plugin API.
+"""
+The whole plugin API.
 
 A plugin is a module (or object) that an installed distribution names under the entry-point group
 ``junctor``. It implements any of the hooks below with `hookimpl`::
@@ -38,7 +39,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def junctor_providers(settings: Settings) -> Iterable[Provider]:  # type: ignore[empty-body]
-    """Return the providers this plugin offers.
+    """
+    Return the providers this plugin offers.
 
     Called at start-up and again at each reload, before the first request that can reach them.
     The plugin's own table is `settings.plugins[<name>]`; convert it with
@@ -50,7 +52,8 @@ def junctor_providers(settings: Settings) -> Iterable[Provider]:  # type: ignore
 
 @hookspec
 def junctor_routers(settings: Settings) -> "Iterable[ControllerRouterHandler]":  # type: ignore[empty-body]
-    """Return litestar handlers, controllers or routers: a plugin may bring a contract of its own.
+    """
+    Return litestar handlers, controllers or routers: a plugin may bring a contract of its own.
 
     Called once, when the application is built. A handler reaches the request's way through the
     dependency ``gateway`` (`junctor.core.gateway.Gateway`). A path that is already taken takes
@@ -65,7 +68,8 @@ def junctor_commands() -> "Iterable[Command]":  # type: ignore[empty-body]
 
 @hookspec
 def junctor_plan(plan: Plan, wish: Wish) -> Plan | None:
-    """Reorder or veto the candidates of a plan; return the new plan, or None to leave it.
+    """
+    Reorder or veto the candidates of a plan; return the new plan, or None to leave it.
 
     Called for every request after policy has made its plan, in the order of plugin names, each
     seeing the result of the one before. It must be quick and pure: it runs on the event loop.
@@ -74,7 +78,8 @@ def junctor_plan(plan: Plan, wish: Wish) -> Plan | None:
 
 @hookspec
 def junctor_transcript(transcript: Transcript, wish: Wish) -> Transcript | None:
-    """Post-process a finished transcript; return the new one, or None to leave it.
+    """
+    Post-process a finished transcript; return the new one, or None to leave it.
 
     Called once per transcript, before it is rendered, in the order of plugin names.
     """

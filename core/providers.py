@@ -1,4 +1,5 @@
-"""The provider API: an object with a name, its cards, a life cycle, and one method per capability.
+"""
+The provider API: an object with a name, its cards, a life cycle, and one method per capability.
 
 There is no base class to inherit: an object with these methods *is* a provider. It is async only,
 raises the errors of `junctor.core.errors`, and knows nothing of HTTP servers or contracts.

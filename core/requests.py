@@ -52,7 +52,8 @@ class Identification:
 
 @frozen(kw_only=True)
 class ChatRequest:
-    """A conversation to be continued, in the OpenAI wire shape that every chat provider speaks.
+    """
+    A conversation to be continued, in the OpenAI wire shape that every chat provider speaks.
 
     Provisional: the chat contract will widen it.
     """

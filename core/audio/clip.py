@@ -15,7 +15,8 @@ SAMPLE_RATE = 16_000
 
 @define(eq=False, kw_only=True)
 class Clip:
-    """One uploaded recording: its bytes as sent, its measured length, its samples on demand.
+    """
+    One uploaded recording: its bytes as sent, its measured length, its samples on demand.
 
     Made by `junctor.core.audio.open_clip`, never by hand outside tests. The length is counted
     from the media itself, in sample frames, so that metering is exact to the sample.
@@ -40,7 +41,8 @@ class Clip:
         return self.frames / self.rate
 
     async def samples(self) -> "NDArray[np.float32]":
-        """Return the speech as float32 of shape (n,), mono, 16 kHz, -1 to 1; decoded once.
+        """
+        Return the speech as float32 of shape (n,), mono, 16 kHz, -1 to 1; decoded once.
 
         Raises:
             MediaError: the media cannot be decoded.
