@@ -1,0 +1,1 @@
+"""What plugin authors test with: typed fakes, sample clips, and the conformance kit."""
