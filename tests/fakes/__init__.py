@@ -1,0 +1,1 @@
+"""Fakes of what lies outside this process: upstream servers on loopback."""
