@@ -1,21 +1,21 @@
 """What is known about one attempt at one candidate, once it is over."""
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from junctor.core.cards import Capability
+from junctor.core.cards import Capability, ModelCard
 
 
 @frozen(kw_only=True)
 class Attempt:
     """One try at one candidate, finished: observers, logs, metrics and health read it."""
 
-    provider: str
-    model: str
+    provider: str = ""
+    model: str = ""
     """The provider's own model id."""
     capability: Capability
-    outcome: str
+    outcome: str = ""
     """`ok`, `cancelled`, or the class name of the error."""
-    seconds: float
+    seconds: float = 0.0
     """Wall time from the start of the attempt to its end, seconds."""
     first_item_seconds: float | None = None
     """Wall time to the first item, seconds; None when there was none."""
@@ -28,3 +28,11 @@ class Attempt:
     def is_ok(self) -> bool:
         """Whether it ended well."""
         return self.outcome == "ok"
+
+    def at(self, card: ModelCard, *, is_fallback: bool) -> "Attempt":
+        """Return the attempt as it begins at a candidate."""
+        return evolve(self, provider=card.provider, model=card.id, is_fallback=is_fallback)
+
+    def finished(self, outcome: str, *, seconds: float, first: float | None) -> "Attempt":
+        """Return the attempt as it ended."""
+        return evolve(self, outcome=outcome, seconds=seconds, first_item_seconds=first)

@@ -1,6 +1,8 @@
 """A wish, and the plan that policy makes of it: pure data."""
 
-from attrs import field, frozen
+from enum import StrEnum
+
+from attrs import frozen
 
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
 
@@ -18,14 +20,26 @@ class Wish:
     """BCP-47; None to detect."""
     features: frozenset[Feature] = frozenset()
     """Features without which the answer would be wrong."""
-    media_type: str | None = None
     bytes: int = 0
     """Size of the upload."""
     seconds: float = 0.0
-    """Length of the media."""
+    """Length of the media, seconds."""
     team: str = ""
     allowed_models: tuple[str, ...] = ()
     """The team's allow-list; empty for all."""
+
+
+class Fault(StrEnum):
+    """On whose side the reason for leaving a model out lies."""
+
+    REQUEST = "request"
+    """Another request would be served."""
+    TEAM = "team"
+    """Another team would be served."""
+    SERVER = "server"
+    """The operator has to act."""
+    TEMPORARY = "temporary"
+    """It may be different in a minute."""
 
 
 @frozen(kw_only=True)
@@ -35,11 +49,24 @@ class Exclusion:
     model: str
     """`provider:model`."""
     reason: str
-    is_temporary: bool = False
-    """Whether it may be different in a minute (breaker open), or never for this wish."""
+    fault: Fault
+    max_seconds: float | None = None
+    """The cap that the audio exceeds, seconds, where that is the reason."""
+    max_bytes: int | None = None
+    """The cap that the upload exceeds, bytes, where that is the reason."""
 
     def __str__(self) -> str:
         return f"{self.model} ({self.reason})"
+
+
+class Place(StrEnum):
+    """Why a candidate stands where it stands."""
+
+    REQUESTED = "requested"
+    FALLBACK = "fallback of the requested model"
+    PREFERRED = "preferred by the tier"
+    TIER_CHAIN = "fallback chain of the tier"
+    RANKED = "ranked by the tier's weights"
 
 
 @frozen(kw_only=True)
@@ -47,8 +74,7 @@ class Candidate:
     """One model in a plan, and why it stands there."""
 
     card: ModelCard
-    reason: str
-    """`requested`, `preferred`, `fallback`, `tier chain`, `ranked`."""
+    place: Place
 
 
 @frozen(kw_only=True)
@@ -56,4 +82,4 @@ class Plan:
     """An ordered list of candidates, and who was left out and why."""
 
     candidates: tuple[Candidate, ...] = ()
-    excluded: tuple[Exclusion, ...] = field(default=())
+    excluded: tuple[Exclusion, ...] = ()

@@ -1,0 +1,165 @@
+"""
+What was seen of each candidate lately: its breaker, its load and its latency.
+
+One `Gate` stands before every (provider, model, capability). Its breaker opens after a number of
+failures in a row and lets one probe through when its time is over; each probe that fails doubles
+that time. Latency is a peak-sensitive moving average (P2C peak EWMA as in Twitter's Finagle,
+`com.twitter.finagle.loadbalancer.PeakEwma`): it jumps up at once and comes down slowly.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from time import monotonic
+
+from attrs import define, field
+
+from junctor.conf.settings import Breaker
+from junctor.core.cards import Capability
+from junctor.core.errors import (
+    ProviderAuthError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderQuotaError,
+    ProviderRateLimitedError,
+    ProviderRejectedError,
+)
+
+DECAY = 30.0
+"""Seconds in which an old latency loses all but 1/e of its weight."""
+
+Key = tuple[str, Capability]
+"""(`provider:model`, capability)."""
+
+
+class BreakerState(StrEnum):
+    """Closed lets all through, open none, half-open one probe."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half-open"
+    OPEN = "open"
+
+
+@define(kw_only=True)
+class Gate:
+    """Breaker, bulkhead and latency of one candidate. Not thread-safe: one event loop owns it."""
+
+    settings: Breaker
+    clock: Callable[[], float] = monotonic
+    _failures: int = field(default=0, init=False)
+    _open_until: float = field(default=0.0, init=False)
+    _open_for: float = field(default=0.0, init=False)
+    _is_open: bool = field(default=False, init=False)
+    _paused_until: float = field(default=0.0, init=False)
+    _is_probing: bool = field(default=False, init=False)
+    _under_way: int = field(default=0, init=False)
+    _latency: float | None = field(default=None, init=False)
+    _latency_at: float = field(default=0.0, init=False)
+
+    @property
+    def state(self) -> BreakerState:
+        """Where the breaker stands now."""
+        until = max(self._open_until, self._paused_until)
+        if self.clock() < until:
+            return BreakerState.OPEN
+        return BreakerState.HALF_OPEN if self._is_open else BreakerState.CLOSED
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request would be turned away by the breaker."""
+        now = self.clock()
+        if now < self._paused_until:
+            return True
+        return self._is_open and (self._is_probing or now < self._open_until)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the bulkhead is full."""
+        return self._under_way >= self.settings.concurrency
+
+    @property
+    def latency(self) -> float | None:
+        """Observed seconds to the first item; None before the first answer."""
+        return self._latency
+
+    def enter(self) -> bool:
+        """Count a request in, after a look at `is_open` and `is_full`; say if it is a probe."""
+        self._under_way += 1
+        if self._is_open:
+            self._is_probing = True
+        return self._is_open
+
+    def leave(self, *, was_probe: bool) -> None:
+        """Count it out again, whatever came of it."""
+        self._under_way -= 1
+        if was_probe:
+            self._is_probing = False
+
+    def succeed(self, latency: float) -> None:
+        """Take note of a first item after `latency` seconds; it closes the breaker."""
+        self._failures = 0
+        self._open_for = 0.0
+        self._is_open = False
+        now = self.clock()
+        if self._latency is None or latency > self._latency:
+            self._latency = latency
+        else:
+            weight = math.exp(-(now - self._latency_at) / DECAY)
+            self._latency = self._latency * weight + latency * (1 - weight)
+        self._latency_at = now
+
+    def fail(self, error: ProviderError) -> None:
+        """Take note of a failure; what the request itself is to blame for is none."""
+        if isinstance(error, (ProviderRejectedError, ProviderBusyError)):
+            return
+        if isinstance(error, ProviderRateLimitedError) and error.retry_after is not None:
+            # It works, and said when to come back: no probe is needed after that.
+            pause = min(error.retry_after, self.settings.open_for_max)
+            self._paused_until = self.clock() + pause
+            return
+        self._failures += 1
+        is_hopeless = isinstance(error, (ProviderQuotaError, ProviderAuthError))
+        if self._is_open or is_hopeless or self._failures >= self.settings.failures:
+            longer = max(self.settings.open_for, self._open_for * 2)
+            self._open_for = min(longer, self.settings.open_for_max)
+            self._open_until = self.clock() + self._open_for
+            self._is_open = True
+
+
+@define
+class Health:
+    """The gates of all candidates, made on first use; those of gone models are dropped."""
+
+    _settings: Breaker
+    _clock: Callable[[], float] = monotonic
+    _gates: dict[Key, Gate] = field(factory=dict, init=False)
+
+    def gate(self, model: str, capability: Capability) -> Gate:
+        """Return the gate of `provider:model`; the caller knows that the model exists."""
+        key = (model, capability)
+        gate = self._gates.get(key)
+        if gate is None:
+            gate = self._gates[key] = Gate(settings=self._settings, clock=self._clock)
+        return gate
+
+    def is_open(self, model: str, capability: Capability) -> bool:
+        """Say whether the breaker of `provider:model` lets nothing through now."""
+        gate = self._gates.get((model, capability))
+        return gate is not None and gate.is_open
+
+    def latency(self, model: str, capability: Capability) -> float | None:
+        """Return the observed latency, seconds; None before the first answer."""
+        gate = self._gates.get((model, capability))
+        return gate.latency if gate else None
+
+    def states(self) -> dict[Key, BreakerState]:
+        """Return every breaker's state, for metrics and `/health`."""
+        return {key: gate.state for key, gate in self._gates.items()}
+
+    def configure(self, settings: Breaker, models: Iterable[str]) -> None:
+        """Take over new settings; forget the gates of models that are gone."""
+        self._settings = settings
+        kept = set(models)
+        self._gates = {key: gate for key, gate in self._gates.items() if key[0] in kept}
+        for gate in self._gates.values():
+            gate.settings = settings
