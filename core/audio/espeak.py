@@ -2,8 +2,9 @@
 eSpeak NG in this process, through the library that the ``espeakng-loader`` wheel bundles.
 
 A robotic voice for the demo, for tests and for training `junctor-tiny`: about a thousand times
-faster than real time, the same samples every time, and it tells when it says each word. English
-is fine; its Thai reads the letters in written order, which no Thai listener would take for Thai.
+faster than real time, and it tells when it says each word. The engine's phase runs on from call to
+call, so a repeated sentence differs by some samples, though never audibly. English is fine; its
+Thai reads the letters in written order, which no Thai listener would take for Thai.
 The library is GPL-3.0-or-later, which is why it comes with the extra ``espeak``.
 """
 
@@ -33,7 +34,11 @@ _LIST_END, _WORD, _PHONEME = 0, 1, 7
 
 @attrs.frozen
 class SpokenWord:
-    """A word as it is said: `start` in seconds, `position` and `length` in characters of the text."""
+    """
+    A word as it is said: `start` in seconds, `position` and `length` in characters of the text.
+
+    eSpeak's idea of a word: Thai ones may come in several pieces, short English ones together.
+    """
 
     start: float
     position: int
@@ -133,10 +138,10 @@ class _Library:
         import numpy as np
 
         index = 0
-        while events and events[index].type != _LIST_END:
+        while bool(events) and events[index].type != _LIST_END:
             self._note(events[index])
             index += 1
-        if samples and count > 0:
+        if bool(samples) and count > 0:
             self._chunks.append(np.ctypeslib.as_array(samples, (count,)).astype(np.int16))
         return 0
 
