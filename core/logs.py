@@ -1,0 +1,107 @@
+"""
+Where log lines go and what they look like; configured once, by the composition root.
+
+JSON lines, or colours on a terminal, on standard error; the standard library's loggers come out
+the same way. No line leaves without passing `junctor.core.redaction`.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from junctor.conf.settings import Telemetry
+from junctor.core.redaction import MASK, redact
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_SECRET_KEYS = frozenset({"authorization", "x-api-key", "api_key", "token", "secret", "password"})
+_OWN_KEYS = frozenset(
+    {"event", "level", "timestamp", "logger", "request_id", "contract", "operation", "team"}
+    | {"model", "provider", "error", "method"}
+)
+"""Keys whose values are words of ours, never free text: the line of each request pays nothing."""
+_QUIET = ("uvicorn.access", "httpx", "aiohttp.access")
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Mask the values of keys that name a secret, and whatever looks like one in texts."""
+    for key, value in event.items():
+        if key in _SECRET_KEYS:
+            event[key] = MASK
+        elif key not in _OWN_KEYS and isinstance(value, str):
+            event[key] = redact(value)
+    return event
+
+
+def configure_logging(settings: Telemetry, *, stream: TextIO | None = None) -> None:
+    """
+    Send all log lines to `stream`, standard error by default, as the settings say.
+
+    Args:
+        settings: `log_format` and `log_level` are read.
+        stream: a text stream with a `buffer`, as the standard streams have.
+
+    """
+    file = stream or sys.stderr
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not file.isatty())
+    level = _LEVELS[settings.log_level]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last: list[Processor] = (
+        [structlog.processors.format_exc_info, mask_secrets, _to_json]
+        if as_json
+        else [mask_secrets, structlog.dev.ConsoleRenderer(colors=file.isatty())]
+    )
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.BytesLoggerFactory(file.buffer)
+        if as_json
+        else structlog.PrintLoggerFactory(file),
+        cache_logger_on_first_use=False,
+    )
+    _adopt_standard_library(file, level, shared, last)
+
+
+def _mask_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    # The standard library's "event" is a finished sentence, not a constant as ours is.
+    event["event"] = redact(str(event["event"]))
+    return event
+
+
+def _to_json(_logger: WrappedLogger, _method: str, event: MutableMapping[str, object]) -> bytes:
+    return _encoder.encode(event)
+
+
+def _adopt_standard_library(
+    file: TextIO, level: int, shared: list[Processor], last: list[Processor]
+) -> None:
+    handler = logging.StreamHandler(file)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared, _mask_event],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *last,
+                _to_text,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.INFO))
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _to_text(_logger: WrappedLogger, _method: str, line: object) -> str:
+    return line.decode() if isinstance(line, bytes) else str(line)

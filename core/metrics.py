@@ -1,0 +1,146 @@
+"""
+Counters for Prometheus, by contract, provider and model.
+
+Label values come from cards, settings and our own constants, never from a caller, and their number
+is bounded besides: beyond `LABEL_SETS` combinations a metric counts everything new as `other`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from junctor.core.attempts import Attempt
+from junctor.core.cards import Capability
+from junctor.core.health import BreakerState
+
+LABEL_SETS = 1000
+"""Different combinations of label values per metric, at most."""
+OTHER = "other"
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_STATES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+Breakers = Callable[[], Mapping[tuple[str, Capability], BreakerState]]
+M = TypeVar("M", bound=MetricWrapperBase)
+
+
+class Children(Generic[M]):
+    """The children of a metric, at hand without its lock, and bounded in number."""
+
+    def __init__(self, parent: M, *, limit: int = LABEL_SETS) -> None:
+        self._parent = parent
+        self._limit = limit
+        self._children: dict[tuple[str, ...], M] = {}
+
+    def of(self, *values: str) -> M:
+        """Return the child of these label values, or of `other` when there are too many."""
+        child = self._children.get(values)
+        if child is None:
+            if len(self._children) >= self._limit:
+                values = (OTHER,) * len(values)
+            child = self._children[values] = self._parent.labels(*values)
+        return child
+
+
+class Metrics:
+    """All metrics of one server, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._requests = self._counter(
+            "requests", "Requests answered.", "contract", "operation", "provider", "status"
+        )
+        self._request_seconds = self._histogram(
+            "request_seconds", "Time from request to answer.", "contract", "operation"
+        )
+        self._audio = self._counter(
+            "audio_seconds", "Seconds of audio in requests that were served.", "provider", "model"
+        )
+        where = ("provider", "model", "capability")
+        self._attempts = self._counter("attempts", "Attempts at providers.", *where, "outcome")
+        self._fallbacks = self._counter("fallbacks", "Attempts after another failed.", *where)
+        self._attempt_seconds = self._histogram("attempt_seconds", "Time an attempt took.", *where)
+        self._first_seconds = self._histogram(
+            "first_item_seconds", "Time to an attempt's first item.", *where
+        )
+        self._factor = self._histogram(
+            "real_time_factor",
+            "Seconds of work per second of audio.",
+            *where,
+            buckets=_FACTORS,
+        )
+        self._empty = self._counter(
+            "empty_transcripts", "Transcripts without a word.", "provider", "model"
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Children[Counter]:
+        return Children(Counter(f"junctor_{name}", text, labels, registry=self.registry))
+
+    def _histogram(
+        self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+    ) -> Children[Histogram]:
+        registry = self.registry
+        return Children(
+            Histogram(f"junctor_{name}", text, labels, registry=registry, buckets=buckets)
+        )
+
+    def count_request(
+        self, *, contract: str, operation: str, provider: str, status: int, seconds: float
+    ) -> None:
+        """Count one answered request that took so many seconds."""
+        self._requests.of(contract, operation, provider, str(status)).inc()
+        self._request_seconds.of(contract, operation).observe(seconds)
+
+    def count_audio(self, *, provider: str, model: str, seconds: float) -> None:
+        """Count seconds of audio that were served."""
+        self._audio.of(provider, model).inc(seconds)
+
+    def count_attempt(self, attempt: Attempt) -> None:
+        """Count one finished attempt, good or bad."""
+        where = (attempt.provider, attempt.model, attempt.capability.value)
+        self._attempts.of(*where, attempt.outcome).inc()
+        self._attempt_seconds.of(*where).observe(attempt.seconds)
+        if attempt.is_fallback:
+            self._fallbacks.of(*where).inc()
+        if attempt.first_item_seconds is not None:
+            self._first_seconds.of(*where).observe(attempt.first_item_seconds)
+        if attempt.is_ok and attempt.audio_seconds > 0:
+            self._factor.of(*where).observe(attempt.seconds / attempt.audio_seconds)
+
+    def count_empty(self, *, provider: str, model: str) -> None:
+        """Count a transcript without a word."""
+        self._empty.of(provider, model).inc()
+
+    def watch_breakers(self, breakers: Breakers) -> None:
+        """Show the state of every breaker, asked for at each scrape."""
+        self.registry.register(_BreakerCollector(breakers))
+
+    def render(self) -> bytes:
+        """Return everything in Prometheus' text format; some milliseconds of work."""
+        return generate_latest(self.registry)
+
+
+class _BreakerCollector(Collector):
+    def __init__(self, breakers: Breakers) -> None:
+        self._breakers = breakers
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "junctor_breaker_state",
+            "0 closed, 1 half-open, 2 open.",
+            labels=("provider", "model", "capability"),
+        )
+        for (name, capability), state in self._breakers().items():
+            provider, _, model = name.partition(":")
+            family.add_metric((provider, model, capability.value), _STATES[state])
+        yield family

@@ -1,0 +1,102 @@
+"""What the server tells about itself: one line per request, metrics, and spans when asked for."""
+
+import structlog
+from attrs import frozen
+
+from junctor.conf.settings import Telemetry as TelemetrySettings
+from junctor.core.attempts import Attempt
+from junctor.core.metrics import Metrics
+from junctor.core.tracing import NoTracing, Tracing, open_tracing
+
+_SERVER_ERROR = 500
+
+
+@frozen(kw_only=True)
+class RequestRecord:
+    """One request, over: what its log line says and its metrics count."""
+
+    request_id: str
+    contract: str
+    """Our name of the contract; empty where the path belongs to none."""
+    operation: str = ""
+    """What was asked (`transcribe` …); empty where it was never understood."""
+    team: str | None = None
+    """None where nobody was recognised."""
+    provider: str | None = None
+    """Who answered, or failed last."""
+    model: str | None = None
+    """The provider's own model id."""
+    attempts: int = 0
+    status: int = 200
+    """HTTP status of the answer; 499 when the client had gone before it."""
+    audio_seconds: float = 0.0
+    """Length of the media, seconds."""
+    seconds: float = 0.0
+    """From the arrival of the request to the end of its work, seconds."""
+    error: str | None = None
+    """Class name of the error it ended with."""
+
+
+class Telemetry:
+    """
+    The one place that requests, attempts and empty transcripts are reported to.
+
+    Args:
+        settings: `otlp_endpoint` decides whether there are spans.
+        version: of the server, named in the spans.
+
+    Raises:
+        ConfigError: spans are asked for, and OpenTelemetry is not installed.
+
+    """
+
+    def __init__(self, settings: TelemetrySettings, *, version: str = "") -> None:
+        self.metrics = Metrics()
+        self.tracing: Tracing = (
+            open_tracing(settings.otlp_endpoint, version=version)
+            if settings.otlp_endpoint
+            else NoTracing()
+        )
+        self._log = structlog.get_logger()
+
+    def request(self, record: RequestRecord) -> None:
+        """Write the request's one line and count it."""
+        write = self._log.warning if record.status >= _SERVER_ERROR else self._log.info
+        write(
+            "request",
+            contract=record.contract,
+            operation=record.operation,
+            team=record.team,
+            model=record.model,
+            provider=record.provider,
+            attempts=record.attempts,
+            status=record.status,
+            audio_seconds=round(record.audio_seconds, 3),
+            ms=round(record.seconds * 1000, 2),
+            request_id=record.request_id,
+            error=record.error,
+        )
+        self.metrics.count_request(
+            contract=record.contract,
+            operation=record.operation,
+            provider=record.provider or "",
+            status=record.status,
+            seconds=record.seconds,
+        )
+        if record.error is None and record.provider is not None and record.audio_seconds > 0:
+            self.metrics.count_audio(
+                provider=record.provider, model=record.model or "", seconds=record.audio_seconds
+            )
+
+    def attempt(self, attempt: Attempt) -> None:
+        """Count one finished attempt at a candidate, and trace it."""
+        self.metrics.count_attempt(attempt)
+        self.tracing.attempt(attempt)
+
+    def empty_transcript(self, *, provider: str, model: str) -> None:
+        """Count a transcript in which nothing was heard."""
+        self.metrics.count_empty(provider=provider, model=model)
+
+    def close(self) -> None:
+        """Send the spans that wait; may block for some seconds, so call it in a thread."""
+        self.tracing.close()

@@ -1,0 +1,95 @@
+"""Attempts, requests and breakers are counted by provider and model."""
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from junctor.core.attempts import Attempt
+from junctor.core.cards import Capability
+from junctor.core.health import BreakerState
+from junctor.core.metrics import Children, Metrics
+
+WHERE = {"provider": "fake", "model": "one", "capability": "transcribe"}
+
+
+def attempt(outcome: str = "ok", *, is_fallback: bool = False) -> Attempt:
+    return Attempt(
+        provider="fake",
+        model="one",
+        capability=Capability.TRANSCRIBE,
+        outcome=outcome,
+        seconds=0.5,
+        first_item_seconds=0.4,
+        audio_seconds=2.0,
+        is_fallback=is_fallback,
+    )
+
+
+def test_attempt_is_counted_by_outcome():
+    """Each outcome has its own series."""
+    metrics = Metrics()
+    metrics.count_attempt(attempt("ProviderTimeoutError"))
+
+    labels = {**WHERE, "outcome": "ProviderTimeoutError"}
+
+    assert metrics.registry.get_sample_value("junctor_attempts_total", labels) == 1
+
+
+def test_fallback_is_counted():
+    """An attempt after a failed one counts as a fallback."""
+    metrics = Metrics()
+    metrics.count_attempt(attempt())
+    metrics.count_attempt(attempt(is_fallback=True))
+
+    assert metrics.registry.get_sample_value("junctor_fallbacks_total", WHERE) == 1
+
+
+def test_real_time_factor():
+    """It is seconds of work per second of audio, of good attempts only."""
+    metrics = Metrics()
+    metrics.count_attempt(attempt())
+    metrics.count_attempt(attempt("cancelled"))
+
+    total = metrics.registry.get_sample_value("junctor_real_time_factor_sum", WHERE)
+
+    assert total == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize(
+    ("state", "value"),
+    [(BreakerState.CLOSED, 0), (BreakerState.HALF_OPEN, 1), (BreakerState.OPEN, 2)],
+)
+def test_breaker_state(state, value):
+    """Every breaker shows its state at each scrape."""
+    metrics = Metrics()
+    metrics.watch_breakers(lambda: {("fake:one", Capability.TRANSCRIBE): state})
+
+    assert metrics.registry.get_sample_value("junctor_breaker_state", WHERE) == value
+
+
+def test_request_and_audio():
+    """Requests are counted by status, audio by who served it."""
+    metrics = Metrics()
+    metrics.count_request(
+        contract="openai", operation="transcribe", provider="fake", status=200, seconds=0.1
+    )
+    metrics.count_audio(provider="fake", model="one", seconds=2.5)
+    metrics.count_empty(provider="fake", model="one")
+
+    text = metrics.render().decode()
+
+    assert (
+        'junctor_requests_total{contract="openai",operation="transcribe",'
+        'provider="fake",status="200"} 1.0' in text
+    )
+    assert 'junctor_audio_seconds_total{model="one",provider="fake"} 2.5' in text
+    assert 'junctor_empty_transcripts_total{model="one",provider="fake"} 1.0' in text
+
+
+def test_label_sets_are_bounded():
+    """Beyond the limit everything new is counted together."""
+    registry = CollectorRegistry()
+    children = Children(Counter("x", "x", ("a",), registry=registry), limit=2)
+    for value in ("one", "two", "three", "four"):
+        children.of(value).inc()
+
+    assert registry.get_sample_value("x_total", {"a": "other"}) == 2
