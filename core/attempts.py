@@ -1,6 +1,6 @@
 """What is known about one attempt at one candidate, once it is over."""
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from junctor.core.cards import Capability, ModelCard
 
@@ -31,8 +31,23 @@ class Attempt:
 
     def at(self, card: ModelCard, *, is_fallback: bool) -> "Attempt":
         """Return the attempt as it begins at a candidate."""
-        return evolve(self, provider=card.provider, model=card.id, is_fallback=is_fallback)
+        return Attempt(
+            capability=self.capability,
+            provider=card.provider,
+            model=card.id,
+            audio_seconds=self.audio_seconds,
+            is_fallback=is_fallback,
+        )
 
     def finished(self, outcome: str, *, seconds: float, first: float | None) -> "Attempt":
         """Return the attempt as it ended."""
-        return evolve(self, outcome=outcome, seconds=seconds, first_item_seconds=first)
+        return Attempt(
+            capability=self.capability,
+            provider=self.provider,
+            model=self.model,
+            outcome=outcome,
+            seconds=seconds,
+            first_item_seconds=first,
+            audio_seconds=self.audio_seconds,
+            is_fallback=self.is_fallback,
+        )

@@ -10,6 +10,9 @@ takes an operation and returns one that does the same, but guarded:
 An operation may fail over only until its first item; after it, the error goes to the caller.
 """
 
+# Annotations of the closures below would otherwise be evaluated for every request.
+from __future__ import annotations
+
 import asyncio
 import random
 from collections.abc import (

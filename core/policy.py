@@ -7,7 +7,7 @@ chain; with none of these, every fitting model ranked by the tier's weights.
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
 from attrs import frozen
 
@@ -75,7 +75,8 @@ class Planner:
         return Plan(candidates=tuple(candidates), excluded=tuple(excluded))
 
     def _tier(self, wish: Wish) -> TierPolicy:
-        return self.policy.tiers.get(wish.tier or self.policy.default_tier) or TierPolicy()
+        tiers = cast("dict[str, TierPolicy]", self.policy.tiers)
+        return tiers.get(wish.tier or self.policy.default_tier) or TierPolicy()
 
     def _ordered(self, wish: Wish, tier: TierPolicy) -> Iterator[tuple[str, Place]]:
         if wish.model is not None:

@@ -1,0 +1,290 @@
+"""From a wish to a plan: the order of the candidates, and why others are left out."""
+
+from collections.abc import Iterable
+
+import pytest
+from attrs import define, evolve, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from junctor.conf.settings import Model, Policy, TierPolicy, Weights
+from junctor.core.cards import Capability, Feature, ModelCard, Tier
+from junctor.core.catalog import Absence, Catalog
+from junctor.core.errors import (
+    ForbiddenError,
+    NoCandidateError,
+    TooLargeError,
+    TooLongError,
+    UnknownModelError,
+    UnsupportedOptionError,
+)
+from junctor.core.plans import Fault, Place, Plan, Wish
+from junctor.core.policy import Planner, refusal
+from junctor.core.testing.fakes import FakeTranscriber, fake_card
+
+
+@define
+class Seen:
+    """What health would say."""
+
+    open: set[str] = field(factory=set)
+    latencies: dict[str, float] = field(factory=dict)
+
+    def is_open(self, model: str, _: Capability) -> bool:
+        return model in self.open
+
+    def latency(self, model: str, _: Capability) -> float | None:
+        return self.latencies.get(model)
+
+
+def card(name: str, **changes: object) -> ModelCard:
+    provider, _, model = name.partition(":")
+    return evolve(fake_card(model, provider=provider), **changes)
+
+
+def planner(
+    cards: Iterable[ModelCard],
+    *,
+    chains: dict[str, tuple[str, ...]] | None = None,
+    policy: Policy | None = None,
+    seen: Seen | None = None,
+    absences: dict[str, Absence] | None = None,
+) -> Planner:
+    by_provider: dict[str, list[ModelCard]] = {}
+    for one in cards:
+        by_provider.setdefault(one.provider, []).append(one)
+    catalog = Catalog.of(
+        [FakeTranscriber(name, cards=served) for name, served in by_provider.items()],
+        {name: Model(chain=chain) for name, chain in (chains or {}).items()},
+        absences=absences or {},
+    )
+    return Planner(catalog=catalog, policy=policy or Policy(), observed=seen or Seen())
+
+
+def wish(model: str | None = None, **more: object) -> Wish:
+    return evolve(Wish(capability=Capability.TRANSCRIBE, model=model, language="en"), **more)
+
+
+def names(plan: Plan) -> list[str]:
+    return [candidate.card.name for candidate in plan.candidates]
+
+
+def reasons(plan: Plan) -> dict[str, str]:
+    return {exclusion.model: exclusion.reason for exclusion in plan.excluded}
+
+
+ABC = [card("a:one"), card("b:two"), card("c:three")]
+
+
+def test_a_public_name_stands_for_its_chain() -> None:
+    """The first of the chain is the one requested, the rest are its fallbacks."""
+    plan = planner(ABC, chains={"best": ("c:three", "a:one")}).plan(wish("best"))
+
+    assert [(c.card.name, c.place) for c in plan.candidates] == [
+        ("c:three", Place.REQUESTED),
+        ("a:one", Place.FALLBACK),
+    ]
+
+
+@pytest.mark.parametrize("model", ["two", "b:two"])
+def test_a_model_may_be_named_bare_or_with_its_provider(model: str) -> None:
+    """Both name the same one."""
+    assert names(planner(ABC).plan(wish(model))) == ["b:two"]
+
+
+def test_an_unknown_model_names_the_known_ones() -> None:
+    """The caller learns what there is."""
+    with pytest.raises(UnknownModelError) as caught:
+        planner(ABC, chains={"best": ("a:one",)}).plan(wish("worst"))
+
+    assert caught.value.known == ("a:one", "b:two", "best", "c:three")
+
+
+def test_a_model_of_another_capability_is_unknown_here() -> None:
+    """A chat model does not transcribe, however well it is known."""
+    chat = card("a:chat", capabilities=frozenset({Capability.CHAT}))
+    with pytest.raises(UnknownModelError):
+        planner([chat]).plan(wish("chat"))
+
+
+def test_preference_and_chain_of_the_tier_stand_behind_the_requested_model() -> None:
+    """Requested, then preferred, then the tier's chain; nobody twice."""
+    tier = TierPolicy(provider_preference=("b",), fallback_chain=("c:three", "a:one"))
+    plan = planner(ABC, policy=Policy(tiers={"medium": tier})).plan(wish("one"))
+
+    assert [(c.card.name, c.place) for c in plan.candidates] == [
+        ("a:one", Place.REQUESTED),
+        ("b:two", Place.PREFERRED),
+        ("c:three", Place.TIER_CHAIN),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("weights", "first"),
+    [
+        (Weights(quality=1, price=0, latency=0), "a:good"),
+        (Weights(quality=0, price=1, latency=0), "b:cheap"),
+        (Weights(quality=0, price=0, latency=1), "c:quick"),
+    ],
+    ids=["quality", "price", "latency"],
+)
+def test_without_any_preference_the_weights_rank(weights: Weights, first: str) -> None:
+    """Each weight alone brings its own winner."""
+    cards = [
+        card("a:good", quality=0.9, price=0.5, latency=2.0),
+        card("b:cheap", quality=0.1, price=0.1, latency=2.0),
+        card("c:quick", quality=0.1, price=0.5, latency=9.0),
+    ]
+    policy = Policy(tiers={"medium": TierPolicy(weights=weights)})
+    plan = planner(cards, policy=policy, seen=Seen(latencies={"c:quick": 0.1})).plan(wish())
+
+    assert names(plan)[0] == first
+
+
+def test_a_model_unfit_for_the_tier_ranks_last() -> None:
+    """However good its figures are."""
+    cards = [card("a:unfit", quality=1.0, tiers=frozenset({Tier.LOW})), card("b:fit", quality=0.1)]
+
+    assert names(planner(cards).plan(wish(tier=Tier.HIGH))) == ["b:fit", "a:unfit"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "reason"),
+    [
+        ({"locales": frozenset({"th"})}, {}, "does not know the language en"),
+        (
+            {"features": frozenset[Feature]()},
+            {"features": frozenset({Feature.WORD_TIMESTAMPS})},
+            "lacks word-timestamps",
+        ),
+        ({"max_seconds": 30.0}, {"seconds": 31.0}, "takes at most 30 seconds of audio"),
+        ({"max_bytes": 10}, {"bytes": 11}, "takes at most 10 bytes"),
+        ({}, {"allowed_models": ("b",)}, "not allowed for this team"),
+        ({"price": 0.6}, {}, "costs more than the tier's 0.5 a minute"),
+    ],
+    ids=["locale", "feature", "seconds", "bytes", "team", "price"],
+)
+def test_each_one_left_out_carries_its_reason(
+    changes: dict[str, object], wanted: dict[str, object], reason: str
+) -> None:
+    """Nothing disappears in silence."""
+    policy = Policy(tiers={"medium": TierPolicy(max_price=0.5)})
+    plan = planner([card("a:one", **changes)], policy=policy).plan(wish("one", **wanted))
+
+    assert (names(plan), reasons(plan)) == ([], {"a:one": reason})
+
+
+def test_a_model_at_its_very_caps_is_kept() -> None:
+    """The caps are inclusive."""
+    one = card("a:one", max_seconds=30.0, max_bytes=10, price=0.5)
+    plan = planner([one]).plan(wish("one", seconds=30.0, bytes=10))
+
+    assert names(plan) == ["a:one"]
+
+
+def test_an_open_breaker_leaves_a_candidate_out_for_now() -> None:
+    """It is a passing reason."""
+    plan = planner(ABC, chains={"best": ("a:one", "b:two")}, seen=Seen(open={"a:one"})).plan(
+        wish("best")
+    )
+
+    assert names(plan) == ["b:two"]
+    assert plan.excluded[0].fault is Fault.TEMPORARY
+
+
+def test_an_absent_provider_is_left_out_with_its_reason() -> None:
+    """The plan says why the first of the chain was not asked."""
+    absences = {"vendor": Absence(reason="no credentials")}
+    chains = {"best": ("vendor:x", "ghost:y", "a:one")}
+    plan = planner(ABC, chains=chains, absences=absences).plan(wish("best"))
+
+    assert names(plan) == ["a:one"]
+    assert reasons(plan) == {"vendor:x": "no credentials", "ghost:y": "not installed"}
+
+
+def test_a_region_falls_to_its_language() -> None:
+    """`en-IN` is understood by a model that lists `en`, or another region of it."""
+    cards = [
+        card("a:one", locales=frozenset({"en"})),
+        card("b:two", locales=frozenset({"en-US", "th"})),
+        card("c:three", locales=frozenset({"th"})),
+    ]
+
+    assert set(names(planner(cards).plan(wish(language="en-IN")))) == {"a:one", "b:two"}
+
+
+def test_without_a_language_only_a_named_model_may_lack_detection() -> None:
+    """Ranked by policy a monolingual model would guess; named by somebody it is wanted."""
+    mono = card("a:mono", features=frozenset[Feature](), locales=frozenset({"en"}))
+    ranked = planner([mono]).plan(wish(language=None))
+    named = planner([mono]).plan(wish("mono", language=None))
+
+    assert (names(ranked), names(named)) == ([], ["a:mono"])
+
+
+def test_a_stream_may_be_served_by_a_whole_transcript() -> None:
+    """A provider that cannot stream still answers a streaming client."""
+    whole = card("a:one", capabilities=frozenset({Capability.TRANSCRIBE}))
+    plan = planner([whole]).plan(wish("one", capability=Capability.STREAM_TRANSCRIBE))
+
+    assert names(plan) == ["a:one"]
+
+
+def test_a_plan_is_no_longer_than_allowed() -> None:
+    """The number of candidates bounds the time of the worst case."""
+    cards = [card(f"p{n}:m") for n in range(9)]
+
+    assert len(names(planner(cards, policy=Policy(max_candidates=3)).plan(wish()))) == 3
+
+
+@pytest.mark.parametrize(
+    ("cards", "wanted", "kind"),
+    [
+        (
+            [card("a:one", max_seconds=5.0), card("b:one", max_seconds=9.0)],
+            {"seconds": 10.0},
+            TooLongError,
+        ),
+        ([card("a:one", max_bytes=5)], {"bytes": 10}, TooLargeError),
+        ([card("a:one", locales=frozenset({"th"}))], {}, UnsupportedOptionError),
+        ([card("a:one")], {"allowed_models": ("x",)}, ForbiddenError),
+    ],
+    ids=["long", "large", "locale", "team"],
+)
+def test_an_empty_plan_is_refused_with_what_fits_best(
+    cards: list[ModelCard], wanted: dict[str, object], kind: type[Exception]
+) -> None:
+    """The caller can tell what to change."""
+    assert type(refusal(planner(cards).plan(wish("one", **wanted)))) is kind
+
+
+def test_too_long_for_all_names_the_largest_cap() -> None:
+    """The caller learns how much would have been taken."""
+    cards = [card("a:one", max_seconds=5.0), card("b:one", max_seconds=9.0)]
+    error = refusal(planner(cards).plan(wish("one", seconds=10.0)))
+
+    assert isinstance(error, TooLongError)
+    assert error.limit_seconds == 9.0
+
+
+def test_an_open_breaker_makes_the_refusal_a_passing_one() -> None:
+    """The caller is told to come back."""
+    error = refusal(planner(ABC, seen=Seen(open={"a:one"})).plan(wish("one")))
+
+    assert isinstance(error, NoCandidateError)
+    assert error.temporary
+
+
+@given(
+    chain=st.lists(st.sampled_from(["a:one", "b:two", "c:three", "x:gone"]), min_size=1),
+    broken=st.sets(st.sampled_from(["a:one", "b:two", "c:three"])),
+)
+def test_every_name_of_a_chain_is_either_asked_or_left_out(
+    chain: list[str], broken: set[str]
+) -> None:
+    """Nobody is lost, nobody is asked twice, and the order is the chain's."""
+    plan = planner(ABC, chains={"best": tuple(chain)}, seen=Seen(open=broken)).plan(wish("best"))
+    unique = list(dict.fromkeys(chain))
+
+    assert names(plan) == [name for name in unique if name not in broken | {"x:gone"}]
+    assert {*names(plan), *reasons(plan)} == set(unique)
