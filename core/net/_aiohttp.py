@@ -1,0 +1,96 @@
+"""What extends aiohttp, apart, so that nothing else imports it before a pool is opened."""
+
+import asyncio
+from weakref import WeakSet
+
+from aiohttp import (
+    ClientHandlerType,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ServerDisconnectedError,
+)
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.connector import Connection
+from aiohttp.payload import Payload
+
+from junctor.core.net.bodies import Body
+
+STALE_WINDOW = 1.0
+"""A kept connection that breaks this soon was closed before it saw the request, seconds."""
+MAX_RESENDS = 3
+
+_used: WeakSet[object] = WeakSet()
+"""Connections that have carried a request; aiohttp keeps no such mark on them."""
+
+
+class Parts(Payload):
+    """A `Body` for aiohttp: each part is handed to the socket as it is, none is joined."""
+
+    _default_content_type = "application/octet-stream"
+    _autoclose = True
+
+    def __init__(self, body: Body) -> None:
+        super().__init__(body, content_type=body.content_type)
+        self._body = body
+        self._size = body.size
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the whole body as text."""
+        return b"".join(self._body.parts).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write all parts."""
+        for part in self._body.parts:
+            await writer.write(part)
+
+
+class Request(ClientRequest):
+    """A request that knows whether its connection had served another one before."""
+
+    is_reused = False
+    _transport: asyncio.BaseTransport | None = None
+
+    async def send(self, conn: Connection) -> ClientResponse:
+        """Send it over this connection."""
+        protocol = conn.protocol
+        self.is_reused = protocol in _used
+        if protocol is not None:
+            _used.add(protocol)
+            self._transport = protocol.transport
+        return await super().send(conn)
+
+    def abort(self) -> None:
+        """Drop the connection at once, with what is still to be sent."""
+        if isinstance(self._transport, asyncio.Transport):
+            self._transport.abort()
+
+
+async def resend_stale(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """
+    Send again what the peer cannot have served, and leave no half-sent upload behind.
+
+    A peer may close a kept connection in the very moment that a request goes out on it. Such a
+    break comes within one round trip and before any answer; aiohttp repeats it for GET only. A
+    plain close would first push out what is buffered, for ever where the peer reads nothing.
+    """
+    resends = 0
+    while True:
+        began = request.loop.time()
+        try:
+            return await handler(request)
+        except (ClientOSError, ServerDisconnectedError):
+            is_quick = request.loop.time() - began < STALE_WINDOW
+            if not (is_quick and resends < MAX_RESENDS and _is_resendable(request)):
+                raise
+        except BaseException:
+            if isinstance(request, Request):
+                request.abort()
+            raise
+        resends += 1
+        await request.close()
+
+
+def _is_resendable(request: ClientRequest) -> bool:
+    is_reused = isinstance(request, Request) and request.is_reused
+    return is_reused and not getattr(request.body, "consumed", False)

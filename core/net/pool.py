@@ -1,0 +1,111 @@
+"""The connection pool of one set of providers: opened by the first of them, closed by the last."""
+
+import asyncio
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from junctor.core.net.relay import Relay
+
+if TYPE_CHECKING:  # heavy: imported when the pool is opened
+    import aiohttp
+    import httpx
+
+DNS_CACHE_SECONDS = 30
+USER_AGENT = "junctor"
+
+
+@frozen(kw_only=True)
+class PoolLimits:
+    """The bounds of a pool. Times are seconds."""
+
+    max_connections: int = 512
+    """Connections open at once, all hosts together; more requests wait for one."""
+    max_idle: float = 30.0
+    """Time that an unused connection is kept."""
+    connect_timeout: float = 5.0
+    """Time to resolve, connect and shake hands."""
+    max_answer_bytes: int = 32 * 1024 * 1024
+    """Largest answer that is read, after decompression; a longer one is an error."""
+    trust_env: bool = False
+    """Whether `HTTPS_PROXY` and its kin are obeyed."""
+
+
+@define(eq=False)
+class Pool:
+    """
+    Connections to upstreams, shared; `relay` and `http()` are its two doors.
+
+    Every provider that uses it calls `open` in its `start()` and `close` in its `close()`.
+    """
+
+    limits: PoolLimits = field(factory=PoolLimits)
+    _users: int = field(default=0, init=False)
+    _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _session: "aiohttp.ClientSession | None" = field(default=None, init=False)
+    _relay: Relay | None = field(default=None, init=False)
+    _http: "httpx.AsyncClient | None" = field(default=None, init=False)
+
+    @property
+    def relay(self) -> Relay:
+        """The quick door; only while the pool is open."""
+        if self._relay is None:
+            message = "The pool is not open: call `open()` in the provider's `start()` first."
+            raise RuntimeError(message)
+        return self._relay
+
+    async def http(self) -> "httpx.AsyncClient":
+        """
+        Return the httpx door: the same client each time, closed with the pool.
+
+        Wrap its use in `network_faults`. Answers are bounded as the relay's are; redirects and
+        cookies are not followed or kept.
+        """
+        session = self.relay.session
+        if self._http is None:
+            await asyncio.to_thread(import_module, "httpx_aiohttp")
+        if self._http is None:
+            from junctor.core.net._httpx import open_client
+
+            self._http = open_client(session, self.limits)
+        return self._http
+
+    async def open(self) -> None:
+        """Open it for one more user."""
+        async with self._lock:
+            if self._session is None:
+                await asyncio.to_thread(import_module, "aiohttp")
+                self._session = self._open_session()
+                self._relay = Relay(self._session, self.limits)
+            self._users += 1
+
+    def _open_session(self) -> "aiohttp.ClientSession":
+        import aiohttp
+
+        from junctor.core.net._aiohttp import Request, resend_stale
+
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self.limits.max_connections,
+                keepalive_timeout=self.limits.max_idle,
+                ttl_dns_cache=DNS_CACHE_SECONDS,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            request_class=Request,
+            middlewares=(resend_stale,),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect_timeout),
+            trust_env=self.limits.trust_env,
+        )
+
+    async def close(self) -> None:
+        """Leave it; the last user to leave closes every connection."""
+        async with self._lock:
+            self._users = max(0, self._users - 1)
+            if self._users or self._session is None:
+                return
+            session, self._session, self._relay, self._http = self._session, None, None, None
+            if session.connector is not None:
+                await session.connector.close(abort_ssl=True)
+            await session.close()

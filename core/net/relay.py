@@ -1,0 +1,192 @@
+"""The quick door to the pool: our own small interface over the aiohttp session."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, frozen
+
+from junctor.core.errors import ProviderAnswerError
+from junctor.core.net.bodies import Body
+from junctor.core.net.events import EventParser, EventTooLongError, ServerEvent
+from junctor.core.net.faults import Target, provider_error, shown_cause, status_error
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from junctor.core.net.pool import PoolLimits
+
+OK = range(200, 300)
+
+
+@frozen(kw_only=True)
+class RelayAnswer:
+    """A whole answer, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Lookups ignore case."""
+    body: bytes
+
+    def checked(self, target: Target) -> bytes:
+        """
+        Return the body of a good answer.
+
+        Raises:
+            ProviderError: the status is not 2xx; the subclass says what it means.
+
+        """
+        if self.status not in OK:
+            raise status_error(target, self.status, self.headers, self.body)
+        return self.body
+
+
+@define(eq=False)
+class RelayStream:
+    """An answer of which the head has arrived."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Lookups ignore case."""
+    _content: "aiohttp.StreamReader"
+    _target: Target
+    _limit: int
+    _faults: tuple[type[Exception], ...]
+
+    @property
+    def is_events(self) -> bool:
+        """Whether the body is a stream of server-sent events."""
+        return self.headers.get("Content-Type", "").startswith("text/event-stream")
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """
+        Yield bytes as they arrive, held back by nothing.
+
+        Raises:
+            ProviderError: the answer is cut off, is too long, or its time is up.
+
+        """
+        left = self._limit
+        while chunk := await self._next():
+            left -= len(chunk)
+            if left < 0:
+                raise _too_long(self._target)
+            yield chunk
+
+    async def _next(self) -> bytes:
+        try:
+            return await self._content.readany()
+        except self._faults as exc:
+            raise provider_error(exc, self._target) from shown_cause(exc)
+
+    async def read(self) -> bytes:
+        """Return the whole body; raises as `chunks` does."""
+        first = await self._next()
+        if self._content.at_eof() and len(first) <= self._limit:
+            return first
+        pieces, left = [first], self._limit - len(first)
+        while left >= 0 and (chunk := await self._next()):
+            pieces.append(chunk)
+            left -= len(chunk)
+        if left < 0:
+            raise _too_long(self._target)
+        return b"".join(pieces)
+
+    async def events(self) -> AsyncIterator[ServerEvent]:
+        """Yield server-sent events as they arrive; raises as `chunks` does."""
+        parser = EventParser()
+        async for chunk in self.chunks():
+            try:
+                events = parser.feed(chunk)
+            except EventTooLongError as exc:
+                raise _too_long(self._target) from exc
+            for event in events:
+                yield event
+
+
+@define(eq=False)
+class Relay:
+    """
+    Sends requests over the pool's session and tells every fault as an error of ours.
+
+    Cancelling the task, or leaving the block of `stream`, closes the upstream connection unless
+    its answer was read to the end. Nothing is retried, but a request that went out on a kept
+    connection which the peer was just closing goes out again on another.
+    """
+
+    session: "aiohttp.ClientSession"
+    _limits: "PoolLimits"
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: Body, target: Target, within: float
+    ) -> RelayAnswer:
+        """
+        Post a body and return the answer, whatever its status.
+
+        Args:
+            url: absolute URL.
+            headers: request headers; the content's type and length are added.
+            body: what to send.
+            target: whom errors name.
+            within: time for all of it, seconds.
+
+        Raises:
+            ProviderError: there is no whole answer; the subclass says why.
+
+        """
+        response, answer = await self._send(url, headers, body, target=target, within=within)
+        try:
+            content = await answer.read()
+        finally:
+            response.close()
+        return RelayAnswer(status=answer.status, headers=answer.headers, body=content)
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, *, headers: Mapping[str, str], body: Body, target: Target, within: float
+    ) -> AsyncIterator[RelayStream]:
+        """Post a body and give the answer as it comes; arguments and errors as in `post`."""
+        response, answer = await self._send(url, headers, body, target=target, within=within)
+        try:
+            yield answer
+        finally:
+            response.close()
+
+    async def _send(
+        self, url: str, headers: Mapping[str, str], body: Body, *, target: Target, within: float
+    ) -> "tuple[aiohttp.ClientResponse, RelayStream]":
+        import aiohttp
+
+        from junctor.core.net._aiohttp import Parts
+
+        faults = (aiohttp.ClientError, OSError)
+        try:
+            response = await self.session.post(
+                url,
+                data=Parts(body),
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=within, sock_connect=self._limits.connect_timeout
+                ),
+            )
+        except faults as exc:
+            raise provider_error(exc, target) from shown_cause(exc)
+        limit = self._limits.max_answer_bytes
+        return response, RelayStream(
+            status=response.status,
+            headers=response.headers,
+            content=response.content,
+            target=target,
+            limit=limit,
+            faults=faults,
+        )
+
+
+def _too_long(target: Target) -> ProviderAnswerError:
+    return ProviderAnswerError(
+        f"{target.provider} sent an answer longer than is read; raise max_answer_bytes if it is "
+        "expected.",
+        provider=target.provider,
+        model=target.model,
+    )
