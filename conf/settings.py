@@ -2,7 +2,8 @@
 Every setting, its type, its default and one sentence about it.
 
 The tree is frozen: a reload builds another one. Times are seconds, sizes are bytes.
-`docs/settings.md` is compared with this module by a test.
+`docs/settings.md` is written from this module by `junctor.conf.reference`, and a test compares
+the two.
 """
 
 from typing import Annotated, Literal
@@ -45,7 +46,7 @@ class Base(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all sections share: frozen, by keyword, and a misspelled key is an error."""
 
 
-class Server(Base):
+class Server(Base, frozen=True, kw_only=True):
     """`[server]`: where it listens and how it stops."""
 
     host: str = "127.0.0.1"
@@ -56,7 +57,7 @@ class Server(Base):
     """Time that requests under way get to finish at shutdown."""
 
 
-class Storage(Base):
+class Storage(Base, frozen=True, kw_only=True):
     """`[storage]`: where state lives."""
 
     data_dir: str = "~/.local/share/junctor"
@@ -75,7 +76,7 @@ class Storage(Base):
     """Time between two folds."""
 
 
-class Limits(Base):
+class Limits(Base, frozen=True, kw_only=True):
     """`[limits]`: the bounds of every request."""
 
     max_upload_bytes: Count = 25 * 1024 * 1024
@@ -92,7 +93,7 @@ class Limits(Base):
     """Recordings decoded at the same time."""
 
 
-class Team(Base):
+class Team(Base, frozen=True, kw_only=True):
     """`[teams.<name>]` and `[team_defaults]`: what a team may do."""
 
     requests_per_minute: Count = 600
@@ -105,7 +106,7 @@ class Team(Base):
     """Model names or `provider:model` that the team may use; empty for all."""
 
 
-class Loader(Base):
+class Loader(Base, frozen=True, kw_only=True):
     """`[loader]`: which plugins are loaded."""
 
     allow: tuple[str, ...] | None = None
@@ -114,9 +115,13 @@ class Loader(Base):
     """Not these plugins."""
     strict: bool = False
     """Refuse to start when a plugin fails, instead of serving without it."""
+    start_timeout: Seconds = 120.0
+    """Time that one provider gets to start; then it is left out."""
+    close_timeout: Seconds = 10.0
+    """Time that one provider gets to close; then it is abandoned."""
 
 
-class Model(Base):
+class Model(Base, frozen=True, kw_only=True):
     """`[models."<name>"]`: a public model name and the candidates behind it, in order."""
 
     chain: Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -125,8 +130,8 @@ class Model(Base):
     """Shown by `/v1/models`."""
 
 
-class Weights(Base):
-    """How much each quality of a candidate counts when a tier ranks them."""
+class Weights(Base, frozen=True, kw_only=True):
+    """`[policy.tiers.<tier>.weights]`: how much each quality of a candidate counts."""
 
     quality: Share = 0.5
     """Weight of the card's quality."""
@@ -136,7 +141,7 @@ class Weights(Base):
     """Weight of a low observed latency."""
 
 
-class TierPolicy(Base):
+class TierPolicy(Base, frozen=True, kw_only=True):
     """`[policy.tiers.<tier>]`: what a tier prefers."""
 
     language_mode: Literal["fixed", "auto"] | None = None
@@ -155,7 +160,7 @@ class TierPolicy(Base):
     """How the candidates are ranked when nothing is preferred."""
 
 
-class Policy(Base):
+class Policy(Base, frozen=True, kw_only=True):
     """`[policy]`: how a plan is made and run."""
 
     default_tier: Literal["low", "medium", "high"] = "medium"
@@ -174,7 +179,7 @@ class Policy(Base):
     """Longest time for one attempt, however much remains."""
 
 
-class Breaker(Base):
+class Breaker(Base, frozen=True, kw_only=True):
     """`[breaker]`: when a failing candidate is left alone, and how many may use it at once."""
 
     failures: Count = 5
@@ -187,7 +192,7 @@ class Breaker(Base):
     """Requests under way at one candidate; more spill over to the next."""
 
 
-class Telemetry(Base):
+class Telemetry(Base, frozen=True, kw_only=True):
     """`[telemetry]`: what the server tells about itself."""
 
     log_format: Literal["auto", "json", "console"] = "auto"
@@ -200,20 +205,25 @@ class Telemetry(Base):
     """OpenTelemetry collector (OTLP over HTTP); empty for no tracing."""
 
 
-class Settings(Base):
+class Settings(Base, frozen=True, kw_only=True):
     """The whole tree."""
 
     server: Server = field(default_factory=Server)
     storage: Storage = field(default_factory=Storage)
     limits: Limits = field(default_factory=Limits)
     team_defaults: Team = field(default_factory=Team)
+    """What a team may do that has no table of its own."""
     teams: dict[str, Team] = field(default_factory=dict)
+    """`[teams.<name>]`: what one team may do, instead of `[team_defaults]`."""
     loader: Loader = field(default_factory=Loader)
     plugins: dict[str, dict[str, object]] = field(default_factory=dict)
     """`[plugins.<name>]`: each plugin's own settings, checked by the plugin itself."""
     default_model: str = "whisper-large-v3"
     """Model of a transcription that names none."""
     models: dict[str, Model] = field(default_factory=dict)
+    """`[models."<name>"]`: the public model names."""
     policy: Policy = field(default_factory=Policy)
     breaker: Breaker = field(default_factory=Breaker)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    origins: dict[str, str] = field(default_factory=dict)
+    """Not a setting: the file that each dotted key was read from, for error messages."""
