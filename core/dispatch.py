@@ -23,7 +23,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TypeVar
 
@@ -304,7 +304,7 @@ class Deadline:
     """The whole time, as configured."""
 
     @classmethod
-    def after(cls, seconds: float) -> "Deadline":
+    def after(cls, seconds: float) -> Deadline:
         """Return the deadline `seconds` from now; call it on the event loop."""
         return cls(at=asyncio.get_running_loop().time() + seconds, seconds=seconds)
 
@@ -312,6 +312,15 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left; never negative."""
         return max(0.0, self.at - asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def enforced(self) -> AsyncIterator[None]:
+        """Raise DeadlineExceededError when the block is not done by then."""
+        try:
+            async with asyncio.timeout_at(self.at):
+                yield
+        except TimeoutError as exc:
+            raise DeadlineExceededError(seconds=self.seconds) from exc
 
     def share(self, policy: Policy, *, is_last: bool) -> float:
         """Return the event-loop time by which a candidate must have begun to answer."""

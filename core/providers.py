@@ -77,7 +77,7 @@ class ChatModel(Provider, Protocol):
         """Continue a conversation."""
 
 
-PROTOCOLS: dict[Capability, type[Provider]] = {
+PROTOCOLS: dict[Capability, type[object]] = {
     Capability.TRANSCRIBE: Transcriber,
     Capability.STREAM_TRANSCRIBE: StreamTranscriber,
     Capability.IDENTIFY_LANGUAGE: LanguageIdentifier,

@@ -1,0 +1,151 @@
+"""One admitted request: what it holds, what became of it, and its one settlement."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from attrs import define, field
+
+from junctor.core.accounts import Principal
+from junctor.core.dispatch import Deadline, Trace
+from junctor.core.errors import ClientGoneError
+from junctor.core.limits import RateState
+from junctor.core.load import Load
+from junctor.core.reservations import Reservation
+from junctor.core.transcripts import TranscriptDelta
+
+if TYPE_CHECKING:
+    from junctor.core.audio.clip import Clip
+    from junctor.core.snapshots import Snapshot
+
+
+@define(kw_only=True, eq=False)
+class Ticket:
+    """
+    An admitted request, from admission to its settlement.
+
+    Use it as an asynchronous context manager around the work of an answer; a stream closes it
+    from its generator instead. Closing settles the ledger and gives back what was held, exactly
+    once, whoever closes first.
+    """
+
+    request_id: str
+    contract: str
+    operation: str
+    principal: Principal
+    rate: RateState
+    """The team's rate limit as it stood after this request, for the headers."""
+    deadline: Deadline
+    snapshot: "Snapshot"
+    """Settings, cards and providers as they were at admission; a reload does not change them."""
+    reservation: Reservation
+    trace: Trace = field(factory=Trace)
+    clip: "Clip | None" = None
+    """The media, once it was opened."""
+    served_frames: int = 0
+    """Sample frames whose text has reached the client; a whole answer serves all of them."""
+    cost: float = 0.0
+    """What the providers charge for it, US dollars."""
+    error: BaseException | None = None
+    """What ended it, when it did not end well."""
+    load: Load
+    """Where its buffers are counted."""
+    held: AsyncExitStack
+    """Gives back what admission took."""
+    _buffered: int = field(default=0, init=False)
+    _is_closed: bool = field(default=False, init=False)
+
+    @property
+    def provider(self) -> str | None:
+        """The provider that answered, or was asked last."""
+        return self.trace.provider
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, or was asked last."""
+        return self.trace.model
+
+    @property
+    def attempts(self) -> int:
+        """Attempts made at providers."""
+        return self.trace.attempts
+
+    @property
+    def outcome(self) -> str:
+        """`ok`, `cancelled`, or the class name of what ended it."""
+        if self.error is None:
+            return "ok"
+        if isinstance(self.error, (asyncio.CancelledError, GeneratorExit, ClientGoneError)):
+            return "cancelled"
+        return type(self.error).__name__
+
+    def buffer(self, size: int) -> None:
+        """
+        Account for `size` more bytes of upload held in memory.
+
+        Raises:
+            OverloadedError: the process holds as much as it may.
+
+        """
+        self.load.buffer(size, self.snapshot.settings.limits)
+        self._buffered += size
+
+    def serve_all(self) -> None:
+        """Note that the whole answer goes to the client: all of the media is charged."""
+        if self.clip is not None:
+            self.served_frames = self.clip.frames
+
+    def serve_part(self, delta: TranscriptDelta) -> None:
+        """Note what a piece of a stream covers, as far as the provider tells its time."""
+        if self.clip is not None and delta.segment is not None:
+            frames = round(delta.segment.end * self.clip.rate)
+            self.served_frames = min(self.clip.frames, max(self.served_frames, frames))
+
+    def spend_audio(self) -> None:
+        """Add what the answering provider charges for the audio."""
+        if self.clip is not None:
+            self.cost += self.trace.price * self.clip.seconds / 60
+
+    def spend_tokens(self, tokens: int) -> None:
+        """Add what the answering provider charges for tokens."""
+        self.cost += self.trace.price * tokens / 1_000_000
+
+    async def close(self, error: BaseException | None = None) -> None:
+        """Settle and give back. The first call counts, further ones do nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.error = self.error or error
+        try:
+            self._settle()
+        finally:
+            self.load.release(buffered=self._buffered)
+            await self.held.aclose()
+
+    def _settle(self) -> None:
+        # A failure is never charged; a client that left pays for what had reached it.
+        frames = self.served_frames if self.outcome in {"ok", "cancelled"} else 0
+        if frames == 0 or self.clip is None:
+            self.reservation.release(self.outcome)
+            return
+        self.reservation.settle(
+            self.outcome,
+            frames=frames,
+            rate=self.clip.rate,
+            provider=self.provider or "",
+            model=self.model or "",
+            cost=self.cost,
+            attempts=self.attempts,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close(error)
