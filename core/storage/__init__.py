@@ -1,0 +1,1 @@
+"""Where state lives: tables, their migrations, and the database behind them."""

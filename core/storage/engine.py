@@ -1,0 +1,77 @@
+"""Postgres through SQLAlchemy's async engine; imported only where such a URL is configured."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from junctor.core.errors import ConfigError, OverloadedError
+from junctor.core.storage.upgrade import run_alembic
+
+CONNECT_SECONDS = 5.0
+"""Longest wait for a connection to the server, and for a free one of the pool."""
+
+
+class EngineDriver:
+    """The database behind a SQLAlchemy URL; its password is in no message of ours."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        try:
+            self._engine = create_async_engine(
+                url,
+                pool_size=4,
+                max_overflow=0,
+                pool_pre_ping=True,
+                pool_timeout=CONNECT_SECONDS,
+                hide_parameters=True,
+                connect_args={"timeout": CONNECT_SECONDS},
+            )
+        except (SQLAlchemyError, ImportError, ValueError) as exc:
+            raise ConfigError(
+                "the URL cannot be used: expected 'postgresql+asyncpg://user:password@host/name' "
+                f"and the extra 'junctor[cluster]' ({type(exc).__name__}).",
+                key="storage.database_url",
+            ) from exc
+
+    async def fetch(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[object, ...]]:
+        """Return the rows of one SELECT."""
+        async with self._begin() as connection:
+            return [tuple(row) for row in await connection.execute(text(sql), parameters)]
+
+    async def write(self, sql: str, rows: Sequence[Mapping[str, object]]) -> int:
+        """Run one statement for each of `rows` in one transaction; return the rows changed."""
+        async with self._begin() as connection:
+            # A list makes asyncpg run many statements at once, and then it counts no rows.
+            parameters = rows if len(rows) > 1 else rows[0]
+            return (await connection.execute(text(sql), parameters)).rowcount
+
+    async def revision(self) -> str | None:
+        """Return the revision of the schema, None when there is none yet."""
+        found = await self.fetch("SELECT to_regclass('alembic_version') IS NOT NULL", {})
+        if not found[0][0]:
+            return None
+        rows = await self.fetch("SELECT version_num FROM alembic_version", {})
+        return str(rows[0][0]) if rows else None
+
+    def migrate(self) -> None:
+        """Run Alembic; an advisory lock lets one process at a time do it."""
+        run_alembic(self._url)
+
+    async def close(self) -> None:
+        """Close every connection of the pool."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[AsyncConnection]:
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except (SQLAlchemyError, OSError) as exc:
+            raise OverloadedError(
+                "The database cannot be used at the moment. Try again shortly."
+            ) from exc

@@ -1,0 +1,72 @@
+"""Ledger entries as they are stored, and the statements over them."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct, convert, structs
+
+from junctor.core.storage.database import Database
+
+
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
+    """One row of `ledger_entries`: a request that is over."""
+
+    id: str
+    request_id: str
+    team: str
+    key_id: str
+    contract: str
+    operation: str
+    model: str = ""
+    provider: str = ""
+    unit: str = "audio_seconds"
+    frames: int = 0
+    rate: int = 0
+    """Frames in one second, Hz; zero when nothing was served."""
+    seconds: float = 0.0
+    cost: int = 0
+    """Billionths of a US dollar."""
+    attempts: int = 0
+    outcome: str
+    created_at: int
+    """Microseconds since 1970, UTC."""
+    settled_at: int
+    """Microseconds since 1970, UTC."""
+
+
+class Sums(Struct, frozen=True, array_like=True):
+    """What one team used in a span of time."""
+
+    team: str
+    requests: int
+    seconds: float
+    cost: int
+    """Billionths of a US dollar."""
+
+
+FIELDS = Entry.__struct_fields__
+
+INSERT = f"""
+    INSERT INTO ledger_entries ({", ".join(FIELDS)})
+    VALUES ({", ".join(f":{name}" for name in FIELDS)})
+    ON CONFLICT (id) DO NOTHING
+"""  # noqa: S608 - constants of ours
+
+
+class EntryTable:
+    """The statements over `ledger_entries`; `OverloadedError` while the database is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, entries: Sequence[Entry]) -> None:
+        """Insert all of `entries` or none; one that is there already stays as it is."""
+        if entries:
+            await self._database.write(INSERT, [structs.asdict(entry) for entry in entries])
+
+    async def sums(self, since: int) -> list[Sums]:
+        """Return each team's use from `since` (microseconds since 1970) on."""
+        sql = """
+            SELECT team, COUNT(*), SUM(seconds), CAST(SUM(cost) AS BIGINT)
+            FROM ledger_entries WHERE settled_at >= :since GROUP BY team
+        """
+        return convert(await self._database.fetch(sql, since=since), list[Sums])
