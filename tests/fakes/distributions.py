@@ -4,6 +4,7 @@ import itertools
 import sys
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from types import ModuleType
 
 _numbers = itertools.count()
 
@@ -13,7 +14,7 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._modules: set[str] = set()
+        self._modules: dict[str, str] = {}
         sys.path.insert(0, str(folder))
 
     @property
@@ -26,7 +27,7 @@ class Shelf:
     ) -> None:
         """Install a plugin of one module, under an entry point of that name."""
         module = f"shelf_{name}_{next(_numbers)}".replace("-", "_")
-        self._modules.add(module)
+        self._modules[name] = module
         (self.folder / f"{module}.py").write_text(source, "utf-8")
         self.announce(
             distribution or f"{name}-dist",
@@ -44,8 +45,12 @@ class Shelf:
         with (info / "entry_points.txt").open("a", encoding="utf-8") as file:
             file.write(entry_points)
 
+    def module(self, name: str) -> ModuleType:
+        """Return the module of a plugin that has been loaded."""
+        return sys.modules[self._modules[name]]
+
     def close(self) -> None:
         """Forget folder and modules."""
         sys.path.remove(str(self.folder))
-        for module in self._modules & set(sys.modules):
-            del sys.modules[module]
+        for module in self._modules.values():
+            sys.modules.pop(module, None)
