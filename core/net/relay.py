@@ -1,7 +1,7 @@
 """The quick door to the pool: our own small interface over the aiohttp session."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
@@ -58,7 +58,18 @@ class RelayStream:
         """Whether the body is a stream of server-sent events."""
         return self.headers.get("Content-Type", "").startswith("text/event-stream")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def check(self) -> None:
+        """
+        Let a good answer pass.
+
+        Raises:
+            ProviderError: the status is not 2xx; the subclass says what it means.
+
+        """
+        if self.status not in OK:
+            raise status_error(self._target, self.status, self.headers, await self.read())
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """
         Yield bytes as they arrive, held back by nothing.
 
@@ -92,16 +103,17 @@ class RelayStream:
             raise _too_long(self._target)
         return b"".join(pieces)
 
-    async def events(self) -> AsyncIterator[ServerEvent]:
+    async def events(self) -> AsyncGenerator[ServerEvent, None]:
         """Yield server-sent events as they arrive; raises as `chunks` does."""
         parser = EventParser()
-        async for chunk in self.chunks():
-            try:
-                events = parser.feed(chunk)
-            except EventTooLongError as exc:
-                raise _too_long(self._target) from exc
-            for event in events:
-                yield event
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                try:
+                    events = parser.feed(chunk)
+                except EventTooLongError as exc:
+                    raise _too_long(self._target) from exc
+                for event in events:
+                    yield event
 
 
 @define(eq=False)

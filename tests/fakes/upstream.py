@@ -20,7 +20,7 @@ from typing import Self, cast
 from attrs import define, field, frozen
 
 BUFFER = 256 * 1024
-DRIP_SECONDS = 0.05
+DRIP_SECONDS = 0.01
 REASONS = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized"}
 
 

@@ -1,0 +1,188 @@
+"""OpenAI's own models as data, and how settings change what is known of a model."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+from attrs import evolve, frozen
+
+from junctor.core.cards import Capability, Feature, ModelCard, Tier
+from junctor.core.locales import primary
+from junctor.plugins.remote.openai.settings import NAME, ModelSettings, ProviderSettings
+
+T = TypeVar("T")
+
+MEDIA_TYPES = frozenset(
+    {"audio/flac", "audio/mpeg", "audio/mp4", "audio/ogg", "audio/wav", "audio/webm"}
+)
+MAX_BYTES = 25 * 1024 * 1024
+_WRITES = frozenset({Capability.TRANSCRIBE})
+_STREAMS = frozenset({Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE})
+_PLAIN = frozenset({Feature.AUTO_LANGUAGE, Feature.PROMPT})
+_TIMED = frozenset({Feature.WORD_TIMESTAMPS, Feature.SEGMENT_TIMESTAMPS})
+_REFUSED_HINTS = frozenset({"bn", "gu", "te"})
+
+
+@frozen(kw_only=True)
+class Served:
+    """A model: its card, and what is special on the wire."""
+
+    card: ModelCard
+    language_field: str = "language"
+    """Form field of the language; empty for none."""
+    unhinted: frozenset[str] = frozenset()
+    """Languages it hears but refuses as a hint."""
+
+    def has(self, feature: Feature) -> bool:
+        """Whether the card names the feature."""
+        return feature in self.card.features
+
+    @property
+    def streams(self) -> bool:
+        """Whether it answers with server-sent events when asked to."""
+        return Capability.STREAM_TRANSCRIBE in self.card.capabilities
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it knows `verbose_json`."""
+        return not self.card.features.isdisjoint(_TIMED)
+
+    def hint(self, language: str | None) -> tuple[tuple[str, str], ...]:
+        """Return the form fields that tell the language."""
+        code = primary(language or "")
+        if not code or not self.language_field or code in self.unhinted:
+            return ()
+        return ((self.language_field, code),)
+
+
+_OWN = ModelCard(
+    provider=NAME,
+    id="",
+    capabilities=_STREAMS,
+    features=_PLAIN,
+    media_types=MEDIA_TYPES,
+    max_bytes=MAX_BYTES,
+    latency=2.0,
+)
+
+KNOWN: Mapping[str, Served] = MappingProxyType(
+    {
+        "gpt-transcribe": Served(
+            card=evolve(
+                _OWN,
+                id="gpt-transcribe",
+                summary="OpenAI's recommended transcription model; text only, no time stamps.",
+                quality=0.95,
+                price=0.0045,
+                tiers=frozenset({Tier.MEDIUM, Tier.HIGH}),
+            ),
+            language_field="languages[]",
+        ),
+        "gpt-4o-transcribe": Served(
+            card=evolve(
+                _OWN,
+                id="gpt-4o-transcribe",
+                summary="OpenAI GPT-4o transcription; text only; to be shut down on 2027-02-26.",
+                quality=0.9,
+                price=0.006,
+                tiers=frozenset({Tier.MEDIUM, Tier.HIGH}),
+            ),
+            unhinted=_REFUSED_HINTS,
+        ),
+        "gpt-4o-mini-transcribe": Served(
+            card=evolve(
+                _OWN,
+                id="gpt-4o-mini-transcribe",
+                summary="OpenAI GPT-4o mini transcription; text only; to be shut down on 2027-02-26.",
+                quality=0.8,
+                price=0.003,
+                latency=1.5,
+                tiers=frozenset({Tier.LOW, Tier.MEDIUM}),
+            ),
+            unhinted=_REFUSED_HINTS,
+        ),
+        "whisper-1": Served(
+            card=evolve(
+                _OWN,
+                id="whisper-1",
+                summary="OpenAI Whisper (large-v2) with word times and translation to English; "
+                "to be shut down on 2027-02-26.",
+                capabilities=_WRITES,
+                features=_PLAIN | _TIMED | {Feature.TRANSLATION},
+                quality=0.75,
+                price=0.006,
+                latency=3.0,
+                tiers=frozenset({Tier.LOW, Tier.MEDIUM}),
+            ),
+            unhinted=_REFUSED_HINTS,
+        ),
+    }
+)
+"""OpenAI's own models; prices in US dollars per minute, November 2026."""
+
+
+def served_by(name: str, settings: ProviderSettings) -> dict[str, Served]:
+    """Return the models of one provider by id, known ones first."""
+    ids = [*(KNOWN if settings.has_default_models else ()), *settings.models]
+    return {
+        id_: _changed(_base(name, id_), settings.models.get(id_, ModelSettings()))
+        for id_ in dict.fromkeys(ids)
+    }
+
+
+def _base(provider: str, id_: str) -> Served:
+    if known := KNOWN.get(id_):
+        return evolve(known, card=evolve(known.card, provider=provider))
+    card = ModelCard(
+        provider=provider,
+        id=id_,
+        capabilities=_WRITES,
+        features=_PLAIN,
+        media_types=MEDIA_TYPES,
+    )
+    return Served(card=card)
+
+
+def _changed(base: Served, settings: ModelSettings) -> Served:
+    capabilities = _capabilities(base.card, settings)
+    card = evolve(
+        base.card,
+        summary=_or(settings.summary, base.card.summary),
+        capabilities=capabilities,
+        locales=_or(settings.locales, base.card.locales),
+        features=_features(base.card, settings) if capabilities & _STREAMS else frozenset(),
+        media_types=_or(settings.media_types, base.card.media_types),
+        max_bytes=_or(settings.max_bytes, base.card.max_bytes),
+        max_seconds=_or(settings.max_seconds, base.card.max_seconds),
+        quality=_or(settings.quality, base.card.quality),
+        price=_or(settings.price, base.card.price),
+        latency=_or(settings.latency, base.card.latency),
+        tiers=_or(settings.tiers, base.card.tiers),
+    )
+    return evolve(base, card=card, language_field=_or(settings.language_field, base.language_field))
+
+
+def _or(given: T | None, known: T) -> T:
+    return known if given is None else given
+
+
+def _capabilities(card: ModelCard, settings: ModelSettings) -> frozenset[Capability]:
+    found = _or(settings.capabilities, card.capabilities)
+    return _switched(found, {Capability.STREAM_TRANSCRIBE: settings.streaming})
+
+
+def _features(card: ModelCard, settings: ModelSettings) -> frozenset[Feature]:
+    switches = {
+        Feature.AUTO_LANGUAGE: settings.auto_language,
+        Feature.WORD_TIMESTAMPS: settings.word_timestamps,
+        Feature.SEGMENT_TIMESTAMPS: settings.segment_timestamps,
+        Feature.TRANSLATION: settings.translation,
+        Feature.PROMPT: settings.prompt,
+    }
+    return _switched(card.features, switches)
+
+
+def _switched(known: frozenset[T], switches: Mapping[T, bool | None]) -> frozenset[T]:
+    on = {item for item, wish in switches.items() if wish}
+    off = {item for item, wish in switches.items() if wish is False}
+    return known - off | on
