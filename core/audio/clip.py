@@ -1,5 +1,6 @@
 """A recording as it was sent, measured once and decoded at most once."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class Clip:
     """Sample rate of the container, Hz."""
     _decode: "Callable[[], Awaitable[NDArray[np.float32]]]" = field(repr=False)
     _samples: "NDArray[np.float32] | None" = field(default=None, repr=False)
+    _decoding: asyncio.Lock = field(factory=asyncio.Lock, init=False, repr=False)
 
     @property
     def seconds(self) -> float:
@@ -48,6 +50,7 @@ class Clip:
             MediaError: the media cannot be decoded.
 
         """
-        if self._samples is None:
-            self._samples = await self._decode()
+        async with self._decoding:
+            if self._samples is None:
+                self._samples = await self._decode()
         return self._samples
