@@ -67,6 +67,8 @@ class Refused(Struct, frozen=True, tag=True):
     error: str
     """Class name in `junctor.core.errors`."""
     message: str
+    trace: str = ""
+    """Where it happened, for the log; only of a defect."""
 
 
 class Started(Struct, frozen=True, tag=True):
@@ -91,6 +93,8 @@ class Ended(Struct, frozen=True, tag=True):
     error: str = ""
     """Class name in `junctor.core.errors`; empty when it went well."""
     message: str = ""
+    trace: str = ""
+    """Where it happened, for the log; only of a defect."""
 
 
 class Pong(Struct, frozen=True, tag=True):

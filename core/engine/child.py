@@ -40,6 +40,8 @@ from junctor.core.engine.worker import Job, JobCancelled, Worker
 from junctor.core.errors import JunctorError, ProviderBusyError, ProviderUnavailableError
 
 PR_SET_PDEATHSIG = 1
+MAX_TRACE = 4000
+"""Characters of a trace that reach the server's log."""
 
 
 def memory() -> int:
@@ -113,12 +115,8 @@ class Child:
         except JunctorError as error:
             self._refuse(error)
         except BaseException as error:  # noqa: BLE001 - the boundary of the process; the log has the trace
-            traceback.print_exc()
-            self._refuse(
-                ProviderUnavailableError(
-                    f"The engine cannot be loaded ({type(error).__name__}).", provider=""
-                )
-            )
+            text = f"The engine cannot be loaded ({type(error).__name__})."
+            self._refuse(ProviderUnavailableError(text, provider=""), trace())
         else:
             self._decoders.append(msgpack.Decoder(worker.Args))
             for _ in range(load.slots - 1):
@@ -126,8 +124,9 @@ class Child:
             self._channel.send(Ready(memory=memory()))
             self._work(worker)
 
-    def _refuse(self, error: JunctorError) -> None:
-        self._channel.send(Refused(error=type(error).__name__, message=str(error)))
+    def _refuse(self, error: JunctorError, where: str = "") -> None:
+        refused = Refused(error=type(error).__name__, message=str(error), trace=where)
+        self._channel.send(refused)
         leave(1)
 
     def _cancel(self, number: int) -> None:
@@ -148,9 +147,9 @@ class Child:
                 self._pending.discard(number)
             if waits:
                 self._channel.send(Started(job=number))
-                self._end(number, self._do(worker, number))
+                self._end(number, *self._do(worker, number))
 
-    def _do(self, worker: Worker[Struct], number: int) -> JunctorError | None:
+    def _do(self, worker: Worker[Struct], number: int) -> tuple[JunctorError | None, str]:
         job = self._jobs[number]
         try:
             with closing(worker.run(job)) as items:
@@ -158,19 +157,17 @@ class Child:
                     job.check()
                     self._channel.send(Item(job=number, body=Raw(encoder.encode(item))))
         except JobCancelled:
-            return None
+            pass
         except JunctorError as error:
-            return error
+            return error, ""
         except MemoryError:
-            return ProviderBusyError("The engine is out of memory.", provider="")
+            return ProviderBusyError("The engine is out of memory.", provider=""), ""
         except Exception as error:  # noqa: BLE001 - the boundary of a job; the log has the trace
-            traceback.print_exc()
-            return ProviderUnavailableError(
-                f"The engine failed on this request ({type(error).__name__}).", provider=""
-            )
-        return None
+            text = f"The engine failed on this request ({type(error).__name__})."
+            return ProviderUnavailableError(text, provider=""), trace()
+        return None, ""
 
-    def _end(self, number: int, error: JunctorError | None = None) -> None:
+    def _end(self, number: int, error: JunctorError | None = None, where: str = "") -> None:
         with self._lock:
             del self._jobs[number]
         self._channel.send(
@@ -179,8 +176,14 @@ class Child:
                 memory=memory(),
                 error=type(error).__name__ if error else "",
                 message=str(error) if error else "",
+                trace=where,
             )
         )
+
+
+def trace() -> str:
+    """Return the end of the trace of the error being handled."""
+    return traceback.format_exc()[-MAX_TRACE:]
 
 
 def leave(code: int) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 
@@ -45,15 +46,15 @@ INHERITED_PREFIXES: Final = (
 """And those that tune native libraries or say where models lie. Keys and tokens are not among them."""
 
 
-def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return a child's environment: what it needs of ours, our import path, and `extra`."""
+def environment(spec: EngineSpec) -> dict[str, str]:
+    """Return a child's environment: what it needs of ours, our import path, and its own."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in INHERITED or name.startswith(INHERITED_PREFIXES)
+        if name in INHERITED | spec.inherit or name.startswith(INHERITED_PREFIXES)
     }
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109 - a string is wanted
-    return kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | dict(extra)
+    return kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | dict(spec.environ)
 
 
 class ChildProcess:
@@ -92,7 +93,7 @@ class ChildProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
-                env=environment(spec.environ),
+                env=environment(spec),
                 start_new_session=True,
             )
         child = cls(spec.name, process, await asyncio.open_connection(sock=ours))
@@ -131,9 +132,15 @@ class ChildProcess:
                 yield message
 
     def kill(self) -> None:
-        """End it at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        """
+        End it at once.
+
+        Not through asyncio's process: on Python 3.11 its `kill` may reap the child behind the back
+        of its own watcher, and the exit status is lost.
+        """
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
 
     async def reap(self) -> int:
         """Make sure it has ended, collect its last output, and return its exit status."""

@@ -51,7 +51,9 @@ class EngineSpec:
     options: Struct
     """What the worker is built from."""
     environ: Mapping[str, str] = field(factory=dict)
-    """Environment variables beside the ordinary ones; a secret only where the worker needs it."""
+    """Environment variables set for the child."""
+    inherit: frozenset[str] = frozenset()
+    """Names of our own variables it gets beside the ordinary ones: a token, say, if it needs one."""
     bounds: EngineBounds = field(factory=EngineBounds)
 
     @property

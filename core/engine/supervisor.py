@@ -245,8 +245,8 @@ class Engine:
             case Ready(memory=size):
                 self._memory = size
                 self._become_ready()
-            case Refused(error=name, message=text):
-                self._failure = self._rebuilt(name, text)
+            case Refused():
+                self._failure = self._rebuilt(message)
             case Started(job=number) if job := self._sent.get(number):
                 self._begin(job)
             case Item(job=number, body=body) if job := self._sent.get(number):
@@ -288,16 +288,19 @@ class Engine:
         job.disarm()
         job.phase = Phase.OVER
         if not job.is_abandoned:
-            job.settle(self._rebuilt(ended.error, ended.message) if ended.error else None)
+            job.settle(self._rebuilt(ended) if ended.error else None)
         if not self._sent:
             self._timers.disarm("heartbeat")
         self._feed()
 
-    def _rebuilt(self, name: str, text: str) -> ProviderError:
-        kind = getattr(errors, name, None)
+    def _rebuilt(self, told: Ended | Refused) -> ProviderError:
+        """Make the error that the child tells of; a defect's trace goes to the log."""
+        if told.trace:
+            log.error("engine.defect", engine=self.spec.name, trace=told.trace)
+        kind = getattr(errors, told.error, None)
         if not (isinstance(kind, type) and issubclass(kind, ProviderError)):
             kind = ProviderUnavailableError
-        return self.spec.error(kind, text)
+        return self.spec.error(kind, told.message)
 
     def _wake(self) -> None:
         """Start a child unless there is one."""
@@ -323,6 +326,9 @@ class Engine:
         try:
             async for message in child.messages():
                 self._hear(message)
+        except asyncio.CancelledError:  # the loop ends, and nobody closed us
+            self._state = EngineState.CLOSED
+            raise
         finally:
             self._after(await child.reap(), list(child.tail))
 
@@ -334,7 +340,7 @@ class Engine:
         self._timers.disarm("start", "idle", "heartbeat", "stop")
         was_ready = self._state is EngineState.READY
         is_expected = self._state in {EngineState.STOPPING, EngineState.CLOSED}
-        error = self._failure or self._unavailable(f"The engine crashed ({told(code)}).")
+        error = self._failure or self._unavailable(f"The engine crashed ({named(code)}).")
         self._failure = None
         self._give_back(error)
         if is_expected:
@@ -443,7 +449,7 @@ class Engine:
         job.timer = asyncio.get_running_loop().call_later(seconds, action, job)
 
 
-def told(code: int) -> str:
+def named(code: int) -> str:
     """Name an exit status for people: `signal SIGABRT`, `status 1`."""
     if code >= 0:
         return f"status {code}"

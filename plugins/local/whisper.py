@@ -1,0 +1,220 @@
+"""
+Whisper on this machine, through faster-whisper: one supervised process for each model.
+
+Without a `[plugins.whisper]` table it serves `junctor-tiny`, which the package carries. Any other
+model is a folder or a hub name in `[plugins.whisper.models."<id>"]`.
+"""
+
+import asyncio
+import importlib.util
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+import structlog
+from attrs import frozen
+from msgspec import msgpack
+
+from junctor.conf.settings import Settings
+from junctor.core.cards import Feature, ModelCard
+from junctor.core.engine.spec import EngineSpec, EngineStatus
+from junctor.core.engine.supervisor import Engine
+from junctor.core.errors import (
+    NotConfiguredError,
+    ProviderAnswerError,
+    ProviderError,
+    ProviderRejectedError,
+)
+from junctor.core.hooks import hookimpl
+from junctor.core.locales import understands
+from junctor.core.plugins import plugin_settings
+from junctor.core.requests import Identification, IdentifyRequest, TranscribeRequest
+from junctor.core.transcripts import Transcript, TranscriptEvent
+from junctor.plugins.local.hearing import events, last
+from junctor.plugins.local.languages import code_of, tag_of
+from junctor.plugins.local.whisper_settings import (
+    NAME,
+    WhisperModelSettings,
+    WhisperSettings,
+    card_of,
+    kind_of,
+    location,
+)
+from junctor.plugins.local.workers.items import SpeechItem, Spoken
+from junctor.plugins.local.workers.whisper import WhisperArgs, WhisperOptions
+
+_log = structlog.get_logger(__name__)
+
+_HUB_VARIABLES: Final = frozenset(
+    ("ALL_PROXY", "HF_ENDPOINT", "HF_TOKEN", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
+     "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "https_proxy", "http_proxy", "no_proxy")
+)  # fmt: skip
+"""What a download needs of our environment; only a model that may download gets them."""
+
+
+@frozen(kw_only=True)
+class Served:
+    """One model: its card, and the engine behind it."""
+
+    card: ModelCard
+    engine: Engine
+    preloads: bool
+
+
+class WhisperProvider:
+    """All Whisper models of this deployment that run here."""
+
+    name = NAME
+
+    def __init__(self, settings: WhisperSettings) -> None:
+        self._answer = msgpack.Decoder(SpeechItem)
+        self._served = {
+            model: Served(
+                card=card_of(model, one), engine=Engine(spec_of(model, one)), preloads=one.preload
+            )
+            for model, one in settings.models.items()
+        }
+
+    def models(self) -> Sequence[ModelCard]:
+        """Return the card of each model."""
+        return tuple(served.card for served in self._served.values())
+
+    def engines(self) -> dict[str, EngineStatus]:
+        """Return how each engine is, by model id."""
+        return {model: served.engine.status for model, served in self._served.items()}
+
+    async def start(self) -> None:
+        """
+        Load what is to be preloaded; a model that fails is logged, and refuses its requests.
+
+        Raises:
+            ProviderUnavailableError: every model of the provider was to be loaded, and none could.
+
+        """
+        wanted = [served for served in self._served.values() if served.preloads]
+        results = await asyncio.gather(
+            *(served.engine.preload() for served in wanted), return_exceptions=True
+        )
+        failures = [error for error in results if isinstance(error, BaseException)]
+        for served, error in zip(wanted, results, strict=True):
+            if isinstance(error, ProviderError):
+                _log.warning("whisper.not_loaded", model=served.card.id, error=str(error))
+        if failures and len(failures) == len(self._served):
+            raise failures[0]
+
+    async def close(self) -> None:
+        """End all processes."""
+        await asyncio.gather(*(served.engine.close() for served in self._served.values()))
+
+    async def transcribe(self, request: TranscribeRequest, /) -> Transcript:
+        """Write down a recording, or say it in English."""
+        async with aclosing(self.stream_transcribe(request)) as stream:
+            return await last(stream)
+
+    async def stream_transcribe(
+        self, request: TranscribeRequest, /
+    ) -> AsyncGenerator[TranscriptEvent, None]:
+        """Yield each segment as soon as it is decoded."""
+        served = self._find(request.model)
+        args = asked(request, served.card)
+        samples = await request.audio.samples()
+        job = served.engine.stream(args, answer=self._answer, payload=samples.data)
+        async with aclosing(events(job)) as stream:
+            async for event in stream:
+                yield event
+
+    async def identify_language(self, request: IdentifyRequest, /) -> Identification:
+        """Say which of the allowed languages is spoken, by the first half minute of speech."""
+        served = self._find(request.model)
+        codes = {code_of(tag): tag for tag in sorted(request.allowed)}
+        allowed = tuple(code for code in codes if code is not None)
+        if request.allowed and not allowed:
+            raise refusal(served.card, "Whisper knows none of the languages to choose from.")
+        args = WhisperArgs(task="identify", allowed=allowed)
+        samples = await request.audio.samples()
+        items = await served.engine.run(args, answer=self._answer, payload=samples.data)
+        match items:
+            case [Spoken(language=code, confidence=confidence)]:
+                language = codes.get(code) or tag_of(code)
+                return Identification(language=language, confidence=confidence or 0.0)
+            case _:
+                raise ProviderAnswerError(
+                    "The engine named no language.", provider=NAME, model=served.card.id
+                )
+
+    def _find(self, model: str) -> Served:
+        if served := self._served.get(model):
+            return served
+        raise ProviderRejectedError(
+            f"There is no model {model!r} here, only {', '.join(self._served)}.",
+            provider=NAME,
+            model=model,
+        )
+
+
+def asked(request: TranscribeRequest, card: ModelCard) -> WhisperArgs:
+    """
+    Return the request as the worker wants it.
+
+    Raises:
+        ProviderRejectedError: the model does not understand the language.
+
+    """
+    if request.language is not None and not understands(card.locales, request.language):
+        raise refusal(card, f"This model does not understand {request.language!r}.")
+    return WhisperArgs(
+        task=request.task.value,
+        language=request.language and code_of(request.language),
+        prompt=request.prompt if Feature.PROMPT in card.features else None,
+        temperature=request.temperature,
+        word_timestamps=request.word_timestamps,
+    )
+
+
+def refusal(card: ModelCard, reason: str) -> ProviderRejectedError:
+    """Return the error for a request this model cannot do."""
+    return ProviderRejectedError(reason, provider=NAME, model=card.id)
+
+
+def spec_of(model: str, settings: WhisperModelSettings) -> EngineSpec:
+    """Return how the engine of a model is started."""
+    kind = kind_of(model, settings)
+    path, is_folder = location(settings)
+    tags = kind.languages if settings.languages is None else settings.languages
+    fallback = settings.fallback_temperatures
+    options = WhisperOptions(
+        path=path,
+        is_folder=is_folder,
+        device=settings.device,
+        device_index=settings.device_index,
+        compute_type=settings.compute_type,
+        cpu_threads=settings.cpu_threads,
+        may_download=settings.download,
+        batch_size=settings.batch_size,
+        beam_size=settings.beam_size or kind.beam_size,
+        languages=tuple(code for tag in tags if (code := code_of(tag))),
+        vad_filter=settings.vad_filter,
+        longest=settings.longest,
+        pause=kind.pause,
+        joins=kind.joins,
+        fallback=kind.fallback if fallback is None else fallback,
+    )
+    return EngineSpec(
+        provider=NAME,
+        model=model,
+        worker="junctor.plugins.local.workers.whisper:WhisperWorker",
+        options=options,
+        environ={} if settings.download else {"HF_HUB_OFFLINE": "1"},
+        inherit=_HUB_VARIABLES if settings.download else frozenset(),
+        bounds=settings.bounds(),
+    )
+
+
+@hookimpl
+def junctor_providers(settings: Settings) -> Sequence[WhisperProvider]:
+    """Return the provider, or say which extra is missing."""
+    if importlib.util.find_spec("faster_whisper") is None:
+        raise NotConfiguredError(
+            "faster-whisper is not installed. Install it with: pip install 'junctor[whisper]'"
+        )
+    return [WhisperProvider(plugin_settings(settings, NAME, WhisperSettings))]

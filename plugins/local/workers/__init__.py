@@ -1,0 +1,1 @@
+"""What runs inside the engines' child processes; imports nothing of the server."""
