@@ -24,7 +24,7 @@ _OWN_KEYS = frozenset(
     | {"model", "provider", "error", "method"}
 )
 """Keys whose values are words of ours, never free text: the line of each request pays nothing."""
-_QUIET = ("uvicorn.access", "httpx", "aiohttp.access")
+_QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "aiohttp.access")
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 

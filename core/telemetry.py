@@ -1,5 +1,8 @@
 """What the server tells about itself: one line per request, metrics, and spans when asked for."""
 
+from collections.abc import Callable
+from typing import cast
+
 import structlog
 from attrs import frozen
 
@@ -7,6 +10,9 @@ from junctor.conf.settings import Telemetry as TelemetrySettings
 from junctor.core.attempts import Attempt
 from junctor.core.metrics import Metrics
 from junctor.core.tracing import NoTracing, Tracing, open_tracing
+
+PROBES = frozenset({"health", "metrics"})
+"""Operations of machines that ask every few seconds: their lines are for debugging only."""
 
 _SERVER_ERROR = 500
 
@@ -61,8 +67,7 @@ class Telemetry:
 
     def request(self, record: RequestRecord) -> None:
         """Write the request's one line and count it."""
-        write = self._log.warning if record.status >= _SERVER_ERROR else self._log.info
-        write(
+        self._writer(record)(
             "request",
             contract=record.contract,
             operation=record.operation,
@@ -87,6 +92,12 @@ class Telemetry:
             self.metrics.count_audio(
                 provider=record.provider, model=record.model or "", seconds=record.audio_seconds
             )
+
+    def _writer(self, record: RequestRecord) -> Callable[..., object]:
+        if record.status >= _SERVER_ERROR:
+            return cast("Callable[..., object]", self._log.warning)
+        is_probe = record.operation in PROBES
+        return cast("Callable[..., object]", self._log.debug if is_probe else self._log.info)
 
     def attempt(self, attempt: Attempt) -> None:
         """Count one finished attempt at a candidate, and trace it."""

@@ -1,0 +1,94 @@
+"""Answers as small ASGI applications: bytes at once, or events as they come."""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+
+from attrs import frozen
+from litestar import Request
+from litestar.datastructures import State
+from litestar.types import Receive, Scope, Send
+
+from junctor.core.errors import ClientGoneError
+from junctor.core.tickets import Ticket
+from junctor.routers.presence import Attended
+
+Http = Request[None, None, State]
+"""The request that handlers take: no user, no session."""
+
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+
+Headers = Iterable[tuple[str, str]]
+
+
+def ticket_headers(ticket: Ticket) -> list[tuple[str, str]]:
+    """Return who answered after how many attempts, and where the team's rate limit stands."""
+    headers = [
+        ("x-junctor-attempts", str(ticket.attempts)),
+        ("x-ratelimit-limit-requests", str(ticket.rate.limit)),
+        ("x-ratelimit-remaining-requests", str(ticket.rate.remaining)),
+        ("x-ratelimit-reset-requests", f"{ticket.rate.reset:.3g}s"),
+    ]
+    if ticket.provider is not None:
+        headers.append(("x-junctor-provider", ticket.provider))
+    return headers
+
+
+def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+@frozen(kw_only=True)
+class Answer:
+    """A whole answer."""
+
+    body: bytes
+    media_type: str = "application/json"
+    status: int = 200
+    headers: Headers = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
+        """Send it."""
+        headers = [
+            (b"content-type", self.media_type.encode()),
+            (b"content-length", str(len(self.body)).encode()),
+            *_encoded(self.headers),
+        ]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+@frozen(kw_only=True)
+class EventStream:
+    """
+    Server-sent events, sent as they come.
+
+    Litestar's own stream leaves the generator to the garbage collector when the client leaves in
+    the middle of a send. This one always closes it: the work behind it stops, and is settled, at
+    that moment.
+    """
+
+    first: bytes
+    """The first event, pulled before the answer, so that a failure before it had its own status."""
+    rest: AsyncGenerator[bytes, None]
+    """Further events, each finished with its blank line."""
+    headers: Headers = ()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
+        """Send the events until they end or the client leaves."""
+        try:
+            async with Attended(receive), aclosing(self.rest):
+                await self._send(send)
+        except ClientGoneError:
+            return
+
+    async def _send(self, send: Send) -> None:
+        headers = [
+            (b"content-type", EVENT_STREAM),
+            (b"cache-control", b"no-cache"),
+            *_encoded(self.headers),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": self.first, "more_body": True})
+        async for event in self.rest:
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

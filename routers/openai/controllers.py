@@ -1,0 +1,199 @@
+"""The paths of the OpenAI contract. Each handler decodes, calls the gateway, and encodes."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
+
+import msgspec
+import structlog
+from litestar import Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+
+from junctor.contracts.openai import ModelCard, ModelList, TranscriptionForm, TranslationForm
+from junctor.core.errors import InternalError, JunctorError, UnknownModelError
+from junctor.core.gateway import Gateway
+from junctor.core.requests import TranscribeRequest
+from junctor.core.snapshots import PublicModel
+from junctor.core.tickets import Ticket
+from junctor.core.transcripts import Transcript, TranscriptEvent
+from junctor.routers.answers import Answer, EventStream, Http, ticket_headers
+from junctor.routers.credentials import credential_of
+from junctor.routers.errors import ERROR_FACE
+from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
+from junctor.routers.openai.forms import decode_form, transcription_of, translation_of
+from junctor.routers.openai.renderings import delta_event, done_event, render, server_sent
+from junctor.routers.presence import Attended
+from junctor.routers.uploads import Form, read_form
+from junctor.routers.visits import Visit, visit_of
+
+CONTRACT = "openai"
+TRANSCRIPTION_FIELDS = frozenset(TranscriptionForm.__struct_fields__)
+TRANSLATION_FIELDS = frozenset(TranslationForm.__struct_fields__)
+
+_log = structlog.get_logger()
+
+
+@post("/transcriptions", status_code=200)
+async def create_transcription(request: Http, gateway: NamedDependency[Gateway]) -> ASGIApp:
+    """Write a recording down."""
+    async with AsyncExitStack() as stack:
+        ticket = await _admitted(request, gateway, "transcribe")
+        await stack.enter_async_context(ticket)
+        upload = await _upload(request, ticket, TRANSCRIPTION_FIELDS)
+        form = decode_form(TranscriptionForm, upload.texts)
+        async with Attended(request.receive):
+            clip = await gateway.open_clip(ticket, upload.data, filename=upload.filename)
+            asked = transcription_of(form, clip)
+            model = _model(form, ticket)
+            if not form.stream:
+                transcript = await gateway.transcribe(ticket, asked, model=model)
+                return _answered(ticket, transcript, asked, form)
+            events = _events(
+                gateway.stream_transcribe(ticket, asked, model=model),
+                ticket,
+                visit_of(request.scope),
+            )
+            first = await anext(events)
+        stack.pop_all()  # the events close the ticket
+        return EventStream(first=first, rest=events, headers=ticket_headers(ticket))
+
+
+@post("/translations", status_code=200)
+async def create_translation(request: Http, gateway: NamedDependency[Gateway]) -> ASGIApp:
+    """Say a recording in English."""
+    async with await _admitted(request, gateway, "translate") as ticket:
+        upload = await _upload(request, ticket, TRANSLATION_FIELDS)
+        form = decode_form(TranslationForm, upload.texts)
+        async with Attended(request.receive):
+            clip = await gateway.open_clip(ticket, upload.data, filename=upload.filename)
+            asked = translation_of(form, clip)
+            transcript = await gateway.transcribe(ticket, asked, model=_model(form, ticket))
+            return _answered(ticket, transcript, asked, form)
+
+
+@get("/")
+async def list_models(request: Http, gateway: NamedDependency[Gateway]) -> ASGIApp:
+    """List what the caller's team may use."""
+    models = await _models(request, gateway)
+    return Answer(body=msgspec.json.encode(ModelList(data=tuple(map(_card, models)))))
+
+
+@get("/{model:path}")
+async def show_model(request: Http, gateway: NamedDependency[Gateway], model: FromPath[str]) -> ASGIApp:
+    """Show one model."""
+    name = model.removeprefix("/")
+    models = await _models(request, gateway)
+    found = next((one for one in models if name in {one.name, one.cards[0].name}), None)
+    if found is None:
+        raise UnknownModelError(name, [one.name for one in models])
+    return Answer(body=msgspec.json.encode(_card(found)))
+
+
+async def _admitted(request: Http, gateway: Gateway, operation: str) -> Ticket:
+    visit = visit_of(request.scope)
+    visit.contract, visit.operation = CONTRACT, operation
+    ticket = await gateway.admit(
+        contract=CONTRACT,
+        operation=operation,
+        credential=credential_of(request.headers),
+        request_id=visit.request_id,
+    )
+    visit.ticket, visit.team = ticket, ticket.principal.team
+    return ticket
+
+
+async def _upload(request: Http, ticket: Ticket, fields: frozenset[str]) -> Form:
+    limit = ticket.snapshot.settings.limits.max_upload_bytes
+    return await read_form(request, ticket, fields=fields, limit=limit)
+
+
+def _model(form: TranslationForm, ticket: Ticket) -> str:
+    return form.model or ticket.snapshot.settings.default_model
+
+
+def _answered(
+    ticket: Ticket, transcript: Transcript, asked: TranscribeRequest, form: TranslationForm
+) -> Answer:
+    granularities = form.timestamp_granularities if isinstance(form, TranscriptionForm) else ()
+    rendering = render(
+        transcript,
+        asked,
+        response_format=form.response_format,
+        granularities=granularities,
+    )
+    return Answer(
+        body=rendering.body,
+        media_type=rendering.media_type,
+        headers=ticket_headers(ticket),
+    )
+
+
+async def _events(
+    source: AsyncGenerator[TranscriptEvent, None], ticket: Ticket, visit: Visit
+) -> AsyncGenerator[bytes, None]:
+    """Encode a stream's events; an error after the first is one too, never a silent cut."""
+    has_begun = False
+    async with ticket, aclosing(source):
+        try:
+            async for event in source:
+                data = _encoded(event, is_first=not has_begun)
+                has_begun = True
+                yield data
+        except Exception as exc:
+            if not has_begun:
+                raise
+            await ticket.close(exc)
+            yield server_sent(_said(exc, visit))
+
+
+def _encoded(event: TranscriptEvent, *, is_first: bool) -> bytes:
+    if not isinstance(event, Transcript):
+        return delta_event(event.text)
+    # Clients that only add up the deltas shall have the text too.
+    whole = delta_event(event.text) if is_first and event.text else b""
+    return whole + done_event(event)
+
+
+def _said(error: Exception, visit: Visit) -> bytes:
+    if not isinstance(error, JunctorError):
+        _log.exception("unexpected_error", operation=visit.operation)
+        error = InternalError()
+    visit.error = type(error).__name__
+    return OPENAI_FACE.envelope(OPENAI_FACE.refuse(error, request_id=visit.request_id))
+
+
+async def _models(request: Http, gateway: Gateway) -> Sequence[PublicModel]:
+    visit = visit_of(request.scope)
+    visit.contract, visit.operation = CONTRACT, "models"
+    principal = await gateway.accounts.authenticate(credential_of(request.headers))
+    visit.team = principal.team
+    snapshot = gateway.enter()
+    try:
+        return snapshot.models_for(principal.limits)
+    finally:
+        gateway.leave(snapshot)
+
+
+def _card(model: PublicModel) -> ModelCard:
+    return ModelCard(
+        id=model.name,
+        owned_by=model.owned_by,
+        display_name=model.name,
+        description=model.description,
+        default=model.is_default,
+        capabilities=tuple(sorted(one.value for one in model.capabilities)),
+    )
+
+
+def router() -> Router:
+    """Return all paths of this contract's half that is built."""
+    audio = Router(
+        "/v1/audio",
+        route_handlers=[create_transcription, create_translation],
+        opt={ERROR_FACE: OPENAI_FACE},
+    )
+    models = Router(
+        "/v1/models", route_handlers=[list_models, show_model], opt={ERROR_FACE: SHARED_FACE}
+    )
+    return Router("/", route_handlers=[audio, models])

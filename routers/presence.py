@@ -1,0 +1,59 @@
+"""Stop the work for a client that has left."""
+
+import asyncio
+from types import TracebackType
+
+from litestar.types import Receive
+
+from junctor.core.errors import ClientGoneError
+
+
+def gone() -> ClientGoneError:
+    """Return the error of a client that left; only the log reads it."""
+    return ClientGoneError("The client closed the connection before its answer was complete.")
+
+
+class Attended:
+    """
+    Asynchronous context manager: cancels what runs inside when the client disconnects.
+
+    Litestar does so for streams only. It may begin once the request's body has been read, and must
+    end before the answer begins.
+
+    Args:
+        receive: the request's ASGI channel.
+
+    Raises:
+        ClientGoneError: on leaving the block, when the client had gone.
+
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_gone = False
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # ASGI servers run applications in tasks
+        self._task = task
+        self._pending = task.cancelling()
+        self._listener = asyncio.create_task(self._listen())
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._listener.cancel()
+        if not self._is_gone:
+            return
+        is_ours = self._task.uncancel() <= self._pending
+        if is_ours and kind is asyncio.CancelledError:
+            raise gone() from error
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._is_gone = True
+        self._task.cancel()

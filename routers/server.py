@@ -1,0 +1,174 @@
+"""The process that serves: uvicorn on uvloop, signals, reload."""
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from math import ceil
+
+import structlog
+import uvicorn
+from litestar import Litestar
+
+from junctor.conf.reload import Reload
+from junctor.conf.settings import Server as ServerSettings
+from junctor.conf.settings import Settings
+from junctor.core.errors import ConfigError, JunctorError
+from junctor.core.logs import configure_logging
+from junctor.routers.app import create_app, runtime_of
+
+BACKLOG = 2048
+KEEP_ALIVE = 75
+"""Time an idle connection is kept, seconds: longer than clients keep theirs, so that they close."""
+
+_GC_THRESHOLDS = (20_000, 20, 50)
+_log = structlog.get_logger()
+
+Prepare = Callable[[Settings], Reload]
+"""Reads the settings anew and compares them with the current ones; may raise ConfigError."""
+
+
+def serve(
+    settings: Settings, *, prepare: Prepare, announce: Callable[[str], object] = print
+) -> None:
+    """
+    Serve until SIGINT or SIGTERM; SIGHUP reloads.
+
+    Args:
+        settings: as loaded.
+        prepare: called at SIGHUP; what it returns is swapped in, an error leaves all as it is.
+        announce: told the URL once it listens.
+
+    Raises:
+        ConfigError: it cannot start with these settings.
+        PluginError: a plugin failed, and `loader.strict` is set.
+
+    """
+    configure_logging(settings.telemetry)
+    app = create_app(settings)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(app, settings, prepare=prepare, announce=announce))
+
+
+@asynccontextmanager
+async def listening(app: Litestar, settings: ServerSettings) -> AsyncIterator[str]:
+    """
+    Open the application, accept connections, and yield the URL; end both in order.
+
+    Requests under way get `shutdown_grace` to finish; what is not done by then is cancelled.
+
+    Raises:
+        ConfigError: the address cannot be used, or the application cannot start.
+
+    """
+    with _bound(settings) as listener:
+        async with app.lifespan():
+            server = _Server(_config(app, settings))
+            task = asyncio.create_task(server.serve(sockets=[listener]))
+            ready = asyncio.create_task(server.ready.wait())
+            await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
+            try:
+                yield _url(listener)
+            finally:
+                server.should_exit = True
+                await task
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server without its signal handlers: it would raise SIGTERM again at its end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals to `serve`."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections, and say so."""
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+
+def _config(app: Litestar, settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=ceil(settings.shutdown_grace),
+    )
+
+
+def _bound(settings: ServerSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        message = f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror}."
+        raise ConfigError(message, key="server") from exc
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not built for Windows
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(
+    app: Litestar, settings: Settings, *, prepare: Prepare, announce: Callable[[str], object]
+) -> None:
+    stop = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(_reload(app, prepare))
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    async with listening(app, settings.server) as url:
+        _settle_memory()
+        announce(f"junctor is listening on {url}")
+        await stop.wait()
+        _log.info("stopping", grace_seconds=settings.server.shutdown_grace)
+
+
+async def _reload(app: Litestar, prepare: Prepare) -> None:
+    runtime = runtime_of(app)
+    try:
+        found = await asyncio.to_thread(prepare, runtime.settings)
+        await runtime.reload(found.settings)
+    except JunctorError as exc:
+        _log.error("reload_refused", reason=str(exc))  # no defect of ours
+    except Exception:  # noqa: BLE001  # the boundary of a reload: what is there stays
+        _log.exception("reload_failed")
+    else:
+        configure_logging(found.settings.telemetry)
+        _log.info("reloaded", changed=found.changed, needs_restart=found.needs_restart)
+
+
+def _settle_memory() -> None:
+    """Take what start-up made out of the collector's way: it halves the slowest answers."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)

@@ -1,0 +1,76 @@
+"""For operators and probes: `/health` and `/metrics`. Neither asks for a key."""
+
+import asyncio
+from importlib.metadata import PackageNotFoundError, version
+
+import msgspec
+from litestar import Router, get
+from litestar.di import NamedDependency
+from litestar.types import ASGIApp
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from junctor.contracts.system import Health, PluginHealth
+from junctor.core.plugin_status import PluginStatus, State
+from junctor.core.redaction import publishable
+from junctor.core.runtime import Condition, Runtime
+from junctor.routers.answers import Answer, Http
+from junctor.routers.visits import visit_of
+
+BACKEND = "junctor"
+
+
+def server_version() -> str:
+    """Return the installed version; empty in a tree that was never installed."""
+    try:
+        return version("junctor")
+    except PackageNotFoundError:
+        return ""
+
+
+@get("/health")
+async def show_health(request: Http, runtime: NamedDependency[Runtime]) -> ASGIApp:
+    """
+    Tell whether the server lives, is ready, and what is wrong with it.
+
+    Anybody may ask, and operators need the reasons, so these are told with secrets masked and
+    folders cut away.
+    """
+    visit_of(request.scope).operation = "health"
+    return Answer(body=msgspec.json.encode(health_of(runtime.condition())))
+
+
+@get("/metrics")
+async def show_metrics(request: Http, runtime: NamedDependency[Runtime]) -> ASGIApp:
+    """Show all metrics in Prometheus' text format."""
+    visit_of(request.scope).operation = "metrics"
+    body = await asyncio.to_thread(runtime.telemetry.metrics.render)
+    return Answer(body=body, media_type=CONTENT_TYPE_LATEST)
+
+
+def health_of(condition: Condition) -> Health:
+    """Put a server's condition into words that anybody may read."""
+    has_failed = any(one.status is State.FAILED for one in condition.plugins)
+    is_degraded = has_failed or bool(condition.breakers)
+    return Health(
+        status=("degraded" if is_degraded else "ok") if condition.is_ready else "unavailable",
+        ready=condition.is_ready,
+        backend=BACKEND,
+        version=server_version(),
+        plugins=tuple(map(_plugin, condition.plugins)),
+        breakers=condition.breakers,
+    )
+
+
+def _plugin(status: PluginStatus) -> PluginHealth:
+    return PluginHealth(
+        name=status.name,
+        status=str(status.status),
+        reason=publishable(status.reason),
+        stage=str(status.stage) if status.stage else None,
+        models=status.models,
+    )
+
+
+def router(*, has_metrics: bool) -> Router:
+    """Return the paths; `/metrics` only where the settings want it."""
+    return Router("/", route_handlers=[show_health, *([show_metrics] if has_metrics else [])])
