@@ -1,17 +1,21 @@
 """What extends aiohttp, apart, so that nothing else imports it before a pool is opened."""
 
 import asyncio
+from functools import lru_cache
 from weakref import WeakSet
 
 from aiohttp import (
+    ClientError,
     ClientHandlerType,
     ClientOSError,
     ClientRequest,
     ClientResponse,
+    ClientTimeout,
     ServerDisconnectedError,
 )
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
+from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 
 from junctor.core.net.bodies import Body
@@ -20,8 +24,17 @@ STALE_WINDOW = 1.0
 """A kept connection that breaks this soon was closed before it saw the request, seconds."""
 MAX_RESENDS = 3
 
+FAULTS: tuple[type[Exception], ...] = (ClientError, OSError)
+"""What a call may raise."""
+
 _used: WeakSet[object] = WeakSet()
 """Connections that have carried a request; aiohttp keeps no such mark on them."""
+
+
+@lru_cache(maxsize=64)
+def timeout_of(total: float, connect: float) -> ClientTimeout:
+    """Return a timeout for the whole call and for connecting, seconds; kept, as most are equal."""
+    return ClientTimeout(total=total, sock_connect=connect)
 
 
 class Parts(Payload):
@@ -29,10 +42,13 @@ class Parts(Payload):
 
     _default_content_type = "application/octet-stream"
     _autoclose = True
+    faults = FAULTS
+    """What sending it, or reading the answer, may raise."""
 
     def __init__(self, body: Body) -> None:
         super().__init__(body, content_type=body.content_type)
         self._body = body
+        self._transport: asyncio.Transport | None = None
         self._size = body.size
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -41,8 +57,15 @@ class Parts(Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write all parts."""
+        self._transport = writer.transport if isinstance(writer, StreamWriter) else None
         for part in self._body.parts:
             await writer.write(part)
+        self._transport = None
+
+    def drop(self) -> None:
+        """Drop the connection when the answer came before all was sent; closing would send on."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class Request(ClientRequest):

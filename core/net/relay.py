@@ -14,6 +14,7 @@ from junctor.core.net.faults import Target, provider_error, shown_cause, status_
 if TYPE_CHECKING:
     import aiohttp
 
+    from junctor.core.net._aiohttp import Parts
     from junctor.core.net.pool import PoolLimits
 
 OK = range(200, 300)
@@ -48,15 +49,20 @@ class RelayStream:
     status: int
     headers: Mapping[str, str]
     """Lookups ignore case."""
-    _content: "aiohttp.StreamReader"
+    _response: "aiohttp.ClientResponse"
+    _parts: "Parts"
     _target: Target
     _limit: int
-    _faults: tuple[type[Exception], ...]
 
     @property
     def is_events(self) -> bool:
         """Whether the body is a stream of server-sent events."""
         return self.headers.get("Content-Type", "").startswith("text/event-stream")
+
+    def close(self) -> None:
+        """Give the connection back, or drop it where something is left on it."""
+        self._response.close()
+        self._parts.drop()
 
     async def check(self) -> None:
         """
@@ -86,14 +92,14 @@ class RelayStream:
 
     async def _next(self) -> bytes:
         try:
-            return await self._content.readany()
-        except self._faults as exc:
+            return await self._response.content.readany()
+        except self._parts.faults as exc:
             raise provider_error(exc, self._target) from shown_cause(exc)
 
     async def read(self) -> bytes:
         """Return the whole body; raises as `chunks` does."""
         first = await self._next()
-        if self._content.at_eof() and len(first) <= self._limit:
+        if self._response.content.at_eof() and len(first) <= self._limit:
             return first
         pieces, left = [first], self._limit - len(first)
         while left >= 0 and (chunk := await self._next()):
@@ -146,11 +152,11 @@ class Relay:
             ProviderError: there is no whole answer; the subclass says why.
 
         """
-        response, answer = await self._send(url, headers, body, target=target, within=within)
+        answer = await self._send(url, headers, body, target=target, within=within)
         try:
             content = await answer.read()
         finally:
-            response.close()
+            answer.close()
         return RelayAnswer(status=answer.status, headers=answer.headers, body=content)
 
     @asynccontextmanager
@@ -158,40 +164,35 @@ class Relay:
         self, url: str, *, headers: Mapping[str, str], body: Body, target: Target, within: float
     ) -> AsyncIterator[RelayStream]:
         """Post a body and give the answer as it comes; arguments and errors as in `post`."""
-        response, answer = await self._send(url, headers, body, target=target, within=within)
+        answer = await self._send(url, headers, body, target=target, within=within)
         try:
             yield answer
         finally:
-            response.close()
+            answer.close()
 
     async def _send(
         self, url: str, headers: Mapping[str, str], body: Body, *, target: Target, within: float
-    ) -> "tuple[aiohttp.ClientResponse, RelayStream]":
-        import aiohttp
+    ) -> RelayStream:
+        from junctor.core.net import _aiohttp
 
-        from junctor.core.net._aiohttp import Parts
-
-        faults = (aiohttp.ClientError, OSError)
+        parts = _aiohttp.Parts(body)
         try:
             response = await self.session.post(
                 url,
-                data=Parts(body),
+                data=parts,
                 headers=headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=within, sock_connect=self._limits.connect_timeout
-                ),
+                timeout=_aiohttp.timeout_of(within, self._limits.connect_timeout),
             )
-        except faults as exc:
+        except _aiohttp.FAULTS as exc:
             raise provider_error(exc, target) from shown_cause(exc)
-        limit = self._limits.max_answer_bytes
-        return response, RelayStream(
+        return RelayStream(
             status=response.status,
             headers=response.headers,
-            content=response.content,
+            response=response,
+            parts=parts,
             target=target,
-            limit=limit,
-            faults=faults,
+            limit=self._limits.max_answer_bytes,
         )
 
 

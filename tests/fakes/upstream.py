@@ -21,6 +21,7 @@ from attrs import define, field, frozen
 
 BUFFER = 256 * 1024
 DRIP_SECONDS = 0.01
+TLS_HELLO = b"\x16"
 REASONS = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized"}
 
 
@@ -42,7 +43,9 @@ def failure(status: int, code: str, *headers: tuple[str, str]) -> Mode:
     return Mode(status=status, headers=headers, body=json.dumps({"error": error}).encode())
 
 
-FAULTS = frozenset({"reset", "reset-mid-body", "close", "hang", "unread", "drip", "cut", "garbage"})
+FAULTS = frozenset(
+    {"reset", "reset-mid-body", "close", "hang", "unread", "drip", "cut", "garbage", "early"}
+)
 
 MODES = {
     "ok": Mode(),
@@ -70,6 +73,7 @@ MODES = {
         body=b'data: {"type":"error","error":{"message":"LEAK","code":"server_error"}}\n\n',
     ),
     **{fault: Mode(fault=fault) for fault in FAULTS},
+    "early": Mode(status=413, body=b"{}", fault="early"),
 }
 """Every behaviour by name; `script` and paths use these names."""
 
@@ -366,8 +370,14 @@ class _Connection(asyncio.BufferedProtocol):
             self._data += self._buffer[:nbytes]
             if self._head is None and (end := self._data.find(b"\r\n\r\n")) >= 0:
                 self._start(end)
-        if self._head is not None and not self._is_answering:
+        if self._head is None and self._data[:1] == TLS_HELLO:
+            self._transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            self._transport.close()
+        elif self._head is not None and not self._is_answering:
             self._finish(self._head)
+        elif self._mode.fault == "early" and self._left <= 0:
+            self._data.clear()
+            self._done(self._mode.status)
 
     def _start(self, end: int) -> None:
         lines = self._data[:end].decode("latin-1").split("\r\n")
@@ -376,12 +386,15 @@ class _Connection(asyncio.BufferedProtocol):
         headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
         self._head = Received(method=method, path=path, headers=headers, connection=self._number)
         self._mode = self._upstream.mode_of(path)
-        self._is_answering = self._mode.fault == "unread"
+        self._is_answering = self._mode.fault in {"early", "unread"}
         self._left = int(headers.get("content-length", "0")) - len(self._data)
         if headers.get("transfer-encoding") == "chunked":
             self._left = -1
-        if self._is_answering:
+        if self._mode.fault == "early":
+            self._transport.write(b"".join(self._upstream.rendered(self._head, self._mode)))
+        if self._mode.fault == "unread":
             self._transport.pause_reading()
+        if self._is_answering:
             self._record(self._head, b"")
 
     def _finish(self, received: Received) -> None:

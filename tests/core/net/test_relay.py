@@ -89,6 +89,31 @@ async def test_refused(pool):
         await post(pool, refused_url())
 
 
+async def test_no_tls(pool, upstream):
+    """A server that speaks no TLS where TLS is expected is unavailable, and told apart."""
+    with pytest.raises(ProviderUnavailableError, match="TLS"):
+        await post(pool, upstream.base_url.replace("http:", "https:"))
+
+
+async def test_answer_before_the_upload_ends(pool, upstream):
+    """An answer that comes while the upload is still going out is the answer."""
+    answer = await post(pool, upstream.url("early"), body=BIG)
+    await upstream.until(lambda: upstream.open_connections == 0)
+
+    assert 413 == answer.status
+    assert upstream.received_bytes < BIG.size
+
+
+async def test_closing_the_pool_ends_what_is_under_way(pool, upstream):
+    """A request that the pool's end cuts off fails as an error of ours."""
+    task = asyncio.create_task(post(pool, upstream.url("hang")))
+    await upstream.until(lambda: len(upstream.requests) == 1)
+    await pool.close()
+
+    with pytest.raises(ProviderUnavailableError):
+        await task
+
+
 async def test_host_without_address(pool):
     """A host that does not exist is unavailable."""
     with pytest.raises(ProviderUnavailableError, match="vendor"):

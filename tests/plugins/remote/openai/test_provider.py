@@ -174,7 +174,7 @@ def test_every_mode_is_tried():
     """No fault that the upstream knows is left out above."""
     tried = {mode for mode, _ in FAULTS}
 
-    assert {"ok", "unread", "huge", "stream-error"} == MODES.keys() - tried
+    assert {"early", "ok", "unread", "huge", "stream-error"} == MODES.keys() - tried
 
 
 async def test_refused(start):
