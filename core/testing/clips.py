@@ -5,6 +5,7 @@ import wave
 from typing import TYPE_CHECKING
 
 from junctor.core.audio.clip import SAMPLE_RATE, Clip
+from junctor.core.errors import MediaError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,3 +59,19 @@ def noise_clip(seconds: float = 1.0, *, seed: int = 0) -> Clip:
 
     count = round(seconds * SAMPLE_RATE)
     return clip_of(np.random.default_rng(seed).uniform(-0.3, 0.3, count).astype(np.float32))
+
+
+def undecodable_clip(seconds: float = 1.0) -> Clip:
+    """Return a clip whose bytes are rubbish and whose samples cannot be had."""
+
+    async def decode() -> "NDArray[np.float32]":
+        raise MediaError("The media cannot be decoded.")
+
+    return Clip(
+        data=b"rubbish" * 100,
+        media_type="audio/wav",
+        filename="audio.wav",
+        frames=round(seconds * SAMPLE_RATE),
+        rate=SAMPLE_RATE,
+        decode=decode,
+    )
