@@ -72,7 +72,7 @@ class Request(ClientRequest):
     """A request that knows whether its connection had served another one before."""
 
     is_reused = False
-    _transport: asyncio.BaseTransport | None = None
+    _transport: asyncio.Transport | None = None
 
     async def send(self, conn: Connection) -> ClientResponse:
         """Send it over this connection."""
@@ -85,7 +85,7 @@ class Request(ClientRequest):
 
     def abort(self) -> None:
         """Drop the connection at once, with what is still to be sent."""
-        if isinstance(self._transport, asyncio.Transport):
+        if self._transport is not None:
             self._transport.abort()
 
 
