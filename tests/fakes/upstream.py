@@ -154,6 +154,8 @@ class Upstream:
     port: int = 0
     recording: bool = True
     """Whether requests are kept and parsed; off for benchmarks."""
+    drip_above: int | None = None
+    """Bytes of a request body from which the answer comes drop by drop; None for never."""
     text: str = "hello from upstream"
     language: str = "english"
     requests: list[Received] = field(factory=list)
@@ -224,10 +226,12 @@ class Upstream:
             protocol.abort()
         await self.until(lambda: not self.open_connections)
 
-    def mode_of(self, path: str) -> Mode:
-        """Return how the next request to this path is answered."""
+    def mode_of(self, path: str, size: int) -> Mode:
+        """Return how the next request, to this path and of so many bytes, is answered."""
         if self._script:
             return self._script.popleft()
+        if self.drip_above is not None and size > self.drip_above:
+            return MODES["drip"]
         return MODES.get(path.split("/", 2)[1], MODES["ok"])
 
     def changed(self) -> None:
@@ -385,9 +389,10 @@ class _Connection(asyncio.BufferedProtocol):
         method, path, _ = lines[0].split(" ")
         headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
         self._head = Received(method=method, path=path, headers=headers, connection=self._number)
-        self._mode = self._upstream.mode_of(path)
+        size = int(headers.get("content-length", "0"))
+        self._mode = self._upstream.mode_of(path, size)
         self._is_answering = self._mode.fault in {"early", "unread"}
-        self._left = int(headers.get("content-length", "0")) - len(self._data)
+        self._left = size - len(self._data)
         if headers.get("transfer-encoding") == "chunked":
             self._left = -1
         if self._mode.fault == "early":

@@ -137,6 +137,7 @@ def _base(provider: str, id_: str) -> Served:
         provider=provider,
         id=id_,
         capabilities=_WRITES,
+        summary=f"{id_} as served by {provider}.",
         features=_PLAIN,
         media_types=MEDIA_TYPES,
     )
