@@ -195,7 +195,9 @@ class Gateway:
             async for event in events:
                 if isinstance(event, Transcript):
                     ticket.spend_audio()
-                    yield self._served(ticket, event, wish)
+                    transcript = self._served(ticket, event, wish)
+                    ticket.settle()
+                    yield transcript
                 else:
                     ticket.serve_part(event)
                     yield event

@@ -118,12 +118,17 @@ class Ticket:
         self._is_closed = True
         self.error = self.error or error
         try:
-            self._settle()
+            self.settle()
         finally:
             self.load.release(buffered=self._buffered)
             await self.held.aclose()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """
+        Write to the ledger what was served so far; the first call counts.
+
+        A stream calls it before its last item leaves, so that a kill cannot come in between.
+        """
         # A failure is never charged; a client that left pays for what had reached it.
         frames = self.served_frames if self.outcome in {"ok", "cancelled"} else 0
         if frames == 0 or self.clip is None:
