@@ -16,7 +16,9 @@ from junctor.conf.sources import Keys, Merged, Source, Table, dotted, merge, ori
 from junctor.core.errors import ConfigError
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+def load(
+    path: Path | None, environ: Mapping[str, str], *, overrides: Table | None = None
+) -> Settings:
     """
     Read, merge, interpolate and check.
 
@@ -24,6 +26,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
         path: a TOML file, or the name of a built-in profile (`default`, `gpu`, `remote`,
             `cluster`); None takes `JUNCTOR_CONFIG`, and without that the profile `default`.
         environ: the environment, usually `os.environ`; it may be empty.
+        overrides: a table laid on top of everything, from the command line.
 
     Raises:
         ConfigError: a file cannot be read or a value is wrong; it names file, key and what was
@@ -31,6 +34,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
     """
     merged = merge(_source(path, environ))
+    merged.lay(overrides or {}, "command line")
     _reserve(merged)
     merged.interpolate(environ)
     _set_data_dir(merged, environ)

@@ -7,7 +7,7 @@ from attrs import frozen
 
 from junctor.conf.loader import load
 from junctor.conf.settings import Settings
-from junctor.conf.sources import Keys, dotted
+from junctor.conf.sources import Keys, Table, dotted
 from junctor.conf.toml import plain
 
 NEEDS_RESTART = (
@@ -31,18 +31,24 @@ class Reload:
     """Those of them that take effect at the next start only."""
 
 
-def prepare(path: Path | None, environ: Mapping[str, str], *, current: Settings) -> Reload:
+def prepare(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    current: Settings,
+    overrides: Table | None = None,
+) -> Reload:
     """
     Read the settings again and compare them with the current ones; nothing is swapped here.
 
     The caller asks the plugins next (`Plugins.providers` with the new settings), and swaps only
-    when they, too, are content.
+    when they, too, are content. The arguments are those of `load`.
 
     Raises:
         ConfigError: they are wrong, and the current ones should stay.
 
     """
-    settings = load(path, environ)
+    settings = load(path, environ, overrides=overrides)
     changes = list(_differences(plain(current), plain(settings), ()))
     return Reload(
         settings=settings,

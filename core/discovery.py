@@ -6,7 +6,8 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 
 from attrs import frozen
 
-from junctor.core.hooks import PROJECT
+PROJECT = "junctor"
+"""Our own distribution, and the entry-point group of every plugin (`hooks.PROJECT` too)."""
 
 _SECTION = re.compile(rf"^\s*\[\s*{PROJECT}\s*\]", re.MULTILINE)
 

@@ -15,7 +15,7 @@ SEED_MODELS = {"whisper-large-v3", "whisper-medium", "whisper-small", "whisper-t
 
 @pytest.fixture(name="write")
 def _write(tmp_path):
-    def write(text: str, name: str = "junctor.toml") -> Path:
+    def write(text, name="junctor.toml"):
         path = tmp_path / name
         path.write_text(text, "utf-8")
         return path
@@ -68,7 +68,10 @@ def test_chains_of_the_gpu_profile_name_models_it_configures():
     settings = load(Path("gpu"), {})
     chained = {one for model in settings.models.values() for one in model.chain}
 
-    assert chained == {f"whisper:{name}" for name in settings.plugins["whisper"]["models"]}
+    models = settings.plugins["whisper"]["models"]
+
+    assert isinstance(models, dict)
+    assert chained == {f"whisper:{name}" for name in models}
 
 
 def test_file_lies_on_the_default_profile(write):
@@ -234,3 +237,14 @@ def test_value_of_the_wrong_kind_in_an_error_is_never_a_secret(write):
     error = refusal(write('[storage]\nkey_cache_size = "${SIZE}"\n'), {"SIZE": "hunter2"})
 
     assert "hunter2" not in str(error)
+
+
+def test_command_line_goes_before_everything(write):
+    """And is named when the mistake is there."""
+    path = write("[server]\nport = 1\nhost = 'x'\n")
+
+    server = load(path, {}, overrides={"server": {"port": 2}}).server
+    with pytest.raises(ConfigError, match=r"^command line: server\.port: "):
+        load(path, {}, overrides={"server": {"port": -1}})
+
+    assert (server.host, server.port) == ("x", 2)

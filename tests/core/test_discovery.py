@@ -1,4 +1,5 @@
-from junctor.core.discovery import find_plugins
+from junctor.core import hooks
+from junctor.core.discovery import PROJECT, find_plugins
 
 
 def test_own_plugins_come_first_then_names(shelf):
@@ -85,3 +86,8 @@ def test_own_entry_points_are_installed():
     own = [one.name for one in find_plugins() if one.distribution == "junctor"]
 
     assert own == ["openai", "sphinx", "whisper"]
+
+
+def test_group_is_the_project_of_the_hooks():
+    """Said twice, so that looking for plugins need not import the plugin API."""
+    assert PROJECT == hooks.PROJECT

@@ -39,7 +39,7 @@ class Provider(FakeTranscriber):
             await step.wait()
 
 
-class Events(list):
+class Events(list[str]):
     """What happened, in order; somebody may wait for it."""
 
     def __init__(self):
@@ -82,7 +82,7 @@ async def start(offer, *, seconds=5.0, strict=False) -> Offer:
     )
 
 
-async def close(providers, *, seconds=5.0) -> list:
+async def close(providers, *, seconds=5.0) -> list[tuple[str, str, str]]:
     with capture_logs() as lines:
         await close_all(providers, close_timeout=seconds, complaints=Complaints())
     return [(line["event"], line["provider"], line["reason"]) for line in lines]

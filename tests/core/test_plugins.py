@@ -1,3 +1,5 @@
+from functools import partial
+
 import msgspec
 import pytest
 from attrs import evolve
@@ -263,7 +265,7 @@ def candidates(*models: str) -> tuple[Candidate, ...]:
     return tuple(Candidate(card=fake_card(model), place=Place.RANKED) for model in models)
 
 
-def planned(shelf, body: str) -> tuple[Plan, list]:
+def planned(shelf, body):
     shelf.add("acme", hook("junctor_plan(plan)", body))
     plugins = Plugins.load(Loader(), installed=shelf.installed)
     with capture_logs() as lines:
@@ -343,10 +345,9 @@ def test_routers_and_commands_come_by_plugin(shelf):
     shelf.add("b", hook("junctor_commands()", "yield 'command'"))
     plugins = loaded(shelf)
 
-    assert (plugins.routers(Settings()), plugins.commands()) == (
-        {"a": ("whisper-large-v3",)},
-        {"b": ("command",)},
-    )
+    found = {**plugins.routers(Settings()), **plugins.commands()}
+
+    assert repr(found) == "{'a': ('whisper-large-v3',), 'b': ('command',)}"
 
 
 @pytest.mark.parametrize("kind", ["routers", "commands"])
@@ -377,14 +378,15 @@ def test_strict_loader_refuses_broken_routers(shelf):
 def test_plugin_can_be_taken_out_later(shelf):
     """Whoever finds its path taken says so, and its hooks are gone."""
     shelf.add("acme", hook("junctor_attempt(attempt)", "raise ValueError"))
-    plugins = loaded(shelf)
-
+    plugins = Plugins.load(Loader(), installed=shelf.installed)
     plugins.take_out("acme", Stage.ROUTERS, "the path /v1/x is taken")
+    with capture_logs() as lines:
+        plugins.attempt(ATTEMPT)
 
+    assert lines == []
     assert [str(status) for status in plugins.statuses] == [
         "acme (acme-dist 1.0) failed at routers: the path /v1/x is taken"
     ]
-    assert plugins.attempt(ATTEMPT) is None
 
 
 RECORDING = """
@@ -435,15 +437,15 @@ async def test_whole_life_of_a_plugin(shelf):
     """The order of everything that happens to a plugin, a reload without changes included."""
     shelf.add("acme", RECORDING)
     settings, quiet = Settings(), Complaints(is_quiet=True)
-    times = {"start_timeout": 5, "close_timeout": 5, "complaints": quiet}
+    start = partial(start_all, start_timeout=5, close_timeout=5, complaints=quiet)
     plugins = loaded(shelf)
     plugins.commands()
     plugins.routers(settings)
-    offer = await start_all(plugins.providers(settings), **times)
+    offer = await start(plugins.providers(settings))
     plugins.plan(Plan(), WISH)
     plugins.attempt(ATTEMPT)
     plugins.transcript(transcript_of("x"), WISH)
-    again = await start_all(plugins.providers(settings, previous=offer), **times)
+    again = await start(plugins.providers(settings, previous=offer))
     await close_all(offer.dropped_by(again), close_timeout=5, complaints=quiet)
     await close_all(again.providers, close_timeout=5, complaints=quiet)
 
