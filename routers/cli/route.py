@@ -79,11 +79,13 @@ def explain(  # noqa: PLR0913  # one parameter for each option
     if as_json:
         print_json(_as_json(plan))
     else:
-        rows = [(str(n), one.card.name, one.place) for n, one in enumerate(plan.candidates, 1)]
+        rows = [
+            (str(n), one.card.name, one.place.value) for n, one in enumerate(plan.candidates, 1)
+        ]
         rows += [("-", one.model, one.reason) for one in plan.excluded]
         print_table(("order", "model", "why"), rows)
     if not plan.candidates:
-        click.get_current_context().exit(1)
+        raise SystemExit(1)
 
 
 def _plan(settings: "Settings", wish: "Wish") -> "Plan":
