@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from numpy.typing import NDArray
 
 RATE = 24_000
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1", 16: "hexadecagonal"}
 FORMATS = {
     "wav": ("wav", "pcm_s16le"),
     "mp3": ("mp3", "libmp3lame"),
@@ -47,16 +47,14 @@ def make_media(
     target = io.BytesIO()
     with av.open(target, "w", format=muxer) as container:
         video = _add_video(container) if extension == "mp4" else None
-        stream = container.add_stream(codec, rate=rate, layout=LAYOUTS[channels])
+        options = {"mapping_family": "255"} if channels == 16 else {}
+        stream = container.add_stream(codec, rate=rate, layout=LAYOUTS[channels], options=options)
         assert isinstance(stream, av.AudioStream)
         if video is not None:
             _write_video(container, video, seconds)
         for first in range(0, len(samples), rate):
-            frame = av.AudioFrame.from_ndarray(
-                np.tile(samples[first : first + rate], (channels, 1)),
-                format="fltp",
-                layout=LAYOUTS[channels],
-            )
+            block = np.repeat(samples[first : first + rate], channels)[np.newaxis]
+            frame = av.AudioFrame.from_ndarray(block, format="flt", layout=LAYOUTS[channels])
             frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), first
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

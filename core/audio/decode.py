@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from attrs import define, frozen
 
 from junctor.core.audio.mixdown import Mixdown, mix
-from junctor.core.audio.sniff import Container, sniff
-from junctor.core.audio.wav import HIGHEST_RATE, LOWEST_RATE, WavHeader, read_wav_header
+from junctor.core.audio.sniff import WAV, Container, sniff
+from junctor.core.audio.wav import HIGHEST_RATE, LOWEST_RATE, WavHeader, read_wav_header, slim_wav
 from junctor.core.errors import ClientGoneError, MediaError, TooLongError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _SLACK: Final = 0.5  # seconds; containers round, and declare the codec's paddin
 _UNRELIABLE: Final = frozenset(("mp3", "aac"))  # FFmpeg guesses their length from the first frames
 _COUNT_AHEAD_AFTER: Final = 60.0
 _BLOCK_FRAMES: Final = 48_000
+_PLANES_READABLE: Final = 7
 _WAV_BLOCK_FRAMES: Final = 1 << 18
 
 
@@ -78,7 +79,7 @@ def decode(data: bytes, *, max_seconds: float, stop: threading.Event | None = No
     if header is not None:
         check_length(header, max_seconds)
         return _gather(_read_pcm(data, header), watch)
-    return _decode_any(data, container, watch)
+    return _decode_any(slim_wav(data) if container is WAV else data, container, watch)
 
 
 def recognise(data: bytes) -> Container:
@@ -238,10 +239,26 @@ def _drain(fifo: "av.AudioFifo") -> Iterator[_Block]:
         raise MediaError(
             f"The audio claims {block.sample_rate} Hz. Send {LOWEST_RATE} to {HIGHEST_RATE} Hz."
         )
-    values = block.to_ndarray()
-    if not block.format.is_planar:
-        values = values.reshape(-1, block.layout.nb_channels).T
-    yield mix(list(values)), block.sample_rate
+    for part in _readable(block):
+        values = part.to_ndarray()
+        if not part.format.is_planar:
+            values = values.reshape(-1, part.layout.nb_channels).T
+        yield mix(list(values)), part.sample_rate
+
+
+def _readable(block: "av.AudioFrame") -> "list[av.AudioFrame]":
+    """
+    Interleave a frame of many planes.
+
+    PyAV 18 finds the end of the planes by a null pointer that is only there up to seven of them,
+    and reads foreign memory from the eighth on: the process would crash.
+    """
+    import av
+
+    if not block.format.is_planar or block.layout.nb_channels <= _PLANES_READABLE:
+        return [block]
+    interleaver = av.AudioResampler(format="flt", layout=block.layout, rate=block.sample_rate)
+    return [*interleaver.resample(block), *interleaver.resample(None)]
 
 
 def _read_pcm(data: bytes, header: WavHeader) -> Iterator[_Block]:

@@ -38,12 +38,10 @@ _MAGIC: Final = (
     (b"fLaC", FLAC),
     (b"OggS", OGG),
     (b"#!AMR", Container("audio/amr", "amr", "amr")),
-    (b"caff\x00\x01", Container("audio/x-caf", "caf", "caf")),
     (b".snd\x00\x00", Container("audio/basic", "au", "au")),
 )
 _FOUR_CHARACTERS_AND_FORM: Final = {
     (b"RIFF", b"WAVE"): WAV,
-    (b"RIFX", b"WAVE"): WAV,
     (b"RF64", b"WAVE"): WAV,
     (b"FORM", b"AIFF"): _AIFF,
     (b"FORM", b"AIFC"): _AIFF,

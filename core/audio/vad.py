@@ -69,8 +69,12 @@ class StreamingVad:
             return np.zeros(0, np.float32)
         sound = np.concatenate([self._context, frames]).astype(np.float32, copy=False)
         self._context = sound[-_CONTEXT_SAMPLES:].copy()
-        windows = np.lib.stride_tricks.sliding_window_view(sound, FRAME_SAMPLES + _CONTEXT_SAMPLES)
-        steps = windows[::FRAME_SAMPLES]
+        steps: NDArray[np.float32] = np.ndarray(  # overlapping views: each frame and its context
+            (len(frames) // FRAME_SAMPLES, FRAME_SAMPLES + _CONTEXT_SAMPLES),
+            np.float32,
+            sound.data,
+            strides=(FRAME_SAMPLES * sound.itemsize, sound.itemsize),
+        )
         heard = []
         for first in range(0, len(steps), _FRAMES_AT_ONCE):
             batch = np.ascontiguousarray(steps[first : first + _FRAMES_AT_ONCE])

@@ -2,7 +2,7 @@
 PCM WAV: measured from its header alone, and written.
 
 The header of a WAV file tells its exact length, so that the most common upload needs no decoder
-to be metered. Compressed or exotic WAV (ADPCM, mu-law, RF64, big-endian) is left to FFmpeg.
+to be metered. Compressed WAV (ADPCM, mu-law) is left to FFmpeg.
 """
 
 import struct
@@ -31,10 +31,12 @@ _FORMATS: Final = {
 }
 _GUID_TAIL: Final = bytes.fromhex("000000001000800000aa00389b71")
 _FIRST_CHUNK: Final = 12
+_RIFF: Final = (b"RIFF", b"RF64")
 _CHUNKS_LOOKED_AT: Final = 64  # a file of a million empty chunks must not hold the event loop
 _UNKNOWN_SIZE: Final = 0xFFFFFFFF
 _FORMAT_SIZE: Final = 16
 _EXTENSIBLE_SIZE: Final = 40
+_LONGEST_FORMAT: Final = 1024
 
 
 @frozen
@@ -75,20 +77,59 @@ def read_wav_header(data: bytes) -> WavHeader | None:
         MediaError: the header is one of PCM, but its sample rate or channel count is absurd.
 
     """
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+    found = _find_sound(data)
+    if found is None:
         return None
-    wav_format, offset = None, _FIRST_CHUNK
+    chunk, start, size = found
+    wav_format = _read_format(chunk)
+    if wav_format is None:
+        return None
+    return WavHeader(wav_format, start, size // wav_format.frame_bytes)
+
+
+def slim_wav(data: bytes) -> bytes:
+    """
+    Copy a WAV file of any codec without all that is not sound.
+
+    FFmpeg allocates what a broken LIST chunk claims: gigabytes for a file of some kilobytes.
+
+    Raises:
+        MediaError: there is no format or no data in it.
+
+    """
+    found = _find_sound(data)
+    if found is None:
+        raise MediaError("The WAV file has no sound in it. Send one with fmt and data chunks.")
+    chunk, start, size = found
+    head = struct.pack("<4sI4s4sI", b"RIFF", len(chunk) + size + 20, b"WAVE", b"fmt ", len(chunk))
+    return b"".join((head, chunk, struct.pack("<4sI", b"data", size), data[start : start + size]))
+
+
+def _find_sound(data: bytes) -> tuple[bytes, int, int] | None:
+    """Find the fmt chunk's content, and offset and bytes of the samples that are there."""
+    if data[:4] not in _RIFF or data[8:12] != b"WAVE":
+        return None
+    chunk, offset, real_size = b"", _FIRST_CHUNK, _UNKNOWN_SIZE
     for _ in range(_CHUNKS_LOOKED_AT):
         if offset + 8 > len(data):
             return None
         name, size = struct.unpack_from("<4sI", data, offset)
         offset += 8
+        if name == b"data":
+            return (chunk, offset, _bytes_there(data, offset, size, real_size)) if chunk else None
         if name == b"fmt ":
-            wav_format = _read_format(data[offset : offset + min(size, _EXTENSIBLE_SIZE)])
-        elif name == b"data":
-            return _header(data, wav_format, offset, size) if wav_format else None
+            chunk = data[offset : offset + (min(size, _LONGEST_FORMAT) & ~1)]
+        elif name == b"ds64":
+            real_size = int.from_bytes(data[offset + 8 : offset + 16], "little")
         offset += size + (size & 1)
     return None
+
+
+def _bytes_there(data: bytes, start: int, size: int, real_size: int) -> int:
+    there = len(data) - start
+    if size == _UNKNOWN_SIZE:
+        return min(real_size, there)
+    return there if size == 0 and not _is_finished(data) else min(size, there)
 
 
 def _read_format(chunk: bytes) -> WavFormat | None:
@@ -108,13 +149,6 @@ def _read_format(chunk: bytes) -> WavFormat | None:
             f"at {LOWEST_RATE} to {HIGHEST_RATE} Hz."
         )
     return WavFormat(rate, channels, sample_type, frame_bytes)
-
-
-def _header(data: bytes, wav_format: WavFormat, start: int, size: int) -> WavHeader:
-    there = len(data) - start
-    if size == _UNKNOWN_SIZE or (size == 0 and not _is_finished(data)):
-        size = there
-    return WavHeader(wav_format, start, min(size, there) // wav_format.frame_bytes)
 
 
 def _is_finished(data: bytes) -> bool:

@@ -1,5 +1,6 @@
 """Every format decoded, every limit held, every kind of rubbish refused."""
 
+import struct
 import threading
 import time
 
@@ -76,7 +77,7 @@ def test_16_khz_mono_is_bit_exact(extension: str) -> None:
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "m4a"])
-@pytest.mark.parametrize("channels", [2, 6])
+@pytest.mark.parametrize("channels", [2, 6, 8])
 def test_channels_are_mixed(extension: str, channels: int) -> None:
     """Several channels become one."""
     rate = 48_000
@@ -84,6 +85,26 @@ def test_channels_are_mixed(extension: str, channels: int) -> None:
 
     assert 1 == decoded.samples.ndim
     assert similarity(decoded.samples) > 0.99
+
+
+def test_many_planes_do_not_crash() -> None:
+    """More planes than PyAV can count, as a broken AAC header claims too, are mixed like any."""
+    decoded = decode(make_media("webm", rate=48_000, channels=16), max_seconds=60)
+
+    assert similarity(decoded.samples) > 0.99
+
+
+def test_claimed_chunks_cost_no_memory() -> None:
+    """A WAV chunk that claims gigabytes is not believed, nor is anything allocated for it."""
+    lie = b"LIST" + struct.pack("<I", 3_000_000_000) + b"INFOISFT" + struct.pack("<I", 2**31 - 64)
+    for tag in (1, 2):
+        data = make_wav(bytes(100), tag=tag)
+        data = data.replace(b"data", lie + b"data")
+        start = time.thread_time()
+        with pytest.raises(MediaError, match="no sound"):
+            decode(data, max_seconds=60)
+
+        assert time.thread_time() - start < 0.1
 
 
 @pytest.mark.parametrize(

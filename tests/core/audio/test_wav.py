@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
-from junctor.core.audio.wav import WavHeader, encode_wav, read_wav_header
+from junctor.core.audio.wav import WavHeader, encode_wav, read_wav_header, slim_wav
 from junctor.core.errors import MediaError
 from tests.media import make_wav
 
@@ -83,6 +83,21 @@ def test_data_smaller_than_the_file_ends_there() -> None:
     header = measure(make_wav(bytes(20)) + b"LIST\4\0\0\0abcd")
 
     assert 10 == header.frames
+
+
+def test_rf64_tells_its_length_elsewhere() -> None:
+    """The 64-bit form is measured by its ds64 chunk, and what follows the data is no sound."""
+    sizes = (b"ds64", struct.pack("<QQQI", 0, 20, 0, 0))
+    data = make_wav(bytes(20), data_size=0xFFFFFFFF, chunks=[sizes]) + b"LIST\4\0\0\0abcd"
+
+    assert 10 == measure(data.replace(b"RIFF", b"RF64")).frames
+
+
+def test_slim_keeps_only_the_sound() -> None:
+    """Other chunks go, whether before the data or behind it."""
+    full = make_wav(b"abcd", tag=2, chunks=[(b"LIST", b"odd")]) + b"LIST\4\0\0\0abcd"
+
+    assert make_wav(b"abcd", tag=2) == slim_wav(full)
 
 
 @pytest.mark.parametrize(
