@@ -59,7 +59,7 @@ def configure_logging(settings: Telemetry, *, stream: TextIO | None = None) -> N
     last: list[Processor] = (
         [structlog.processors.format_exc_info, mask_secrets, _to_json]
         if as_json
-        else [mask_secrets, structlog.dev.ConsoleRenderer(colors=file.isatty())]
+        else [structlog.processors.format_exc_info, mask_secrets, _console(file)]
     )
     structlog.configure(
         processors=[*shared, *last],
@@ -70,6 +70,12 @@ def configure_logging(settings: Telemetry, *, stream: TextIO | None = None) -> N
         cache_logger_on_first_use=False,
     )
     _adopt_standard_library(file, level, shared, last)
+
+
+def _console(file: TextIO) -> Processor:
+    # Its default traceback is rich's: seconds of work on the event loop, and it prints locals.
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=file.isatty(), exception_formatter=plain)
 
 
 def _mask_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

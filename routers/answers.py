@@ -1,5 +1,6 @@
 """Answers as small ASGI applications: bytes at once, or events as they come."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
@@ -71,6 +72,8 @@ class EventStream:
     """The first event, pulled before the answer, so that a failure before it had its own status."""
     rest: AsyncGenerator[bytes, None]
     """Further events, each finished with its blank line."""
+    farewell: bytes
+    """The event that says, instead of the rest, that the server is shutting down."""
     headers: Headers = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
@@ -80,6 +83,8 @@ class EventStream:
                 await self._send(send)
         except ClientGoneError:
             return
+        except asyncio.CancelledError:
+            await send({"type": "http.response.body", "body": self.farewell, "more_body": False})
 
     async def _send(self, send: Send) -> None:
         headers = [

@@ -19,7 +19,7 @@ from junctor.core.plugins import Plugins
 from junctor.core.runtime import Runtime
 from junctor.core.telemetry import Telemetry
 from junctor.routers import openai, system
-from junctor.routers.errors import ERROR_FACE, ErrorFace, ErrorFaces, error_handler
+from junctor.routers.errors import ERROR_FACE, ErrorFace, ErrorFaces, error_handler, refusal_of
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.visits import VisitLayer
 
@@ -43,7 +43,10 @@ def create_app(settings: Settings, *, plugins: Plugins | None = None) -> Litesta
     runtime = Runtime(settings, plugins, telemetry=telemetry, complaints=complaints)
     telemetry.metrics.watch_breakers(runtime.health.states)
     app = _with_plugins(runtime, settings)
-    app.asgi_handler = VisitLayer(app.asgi_handler, telemetry)
+    faces: ErrorFaces = app.state["error_faces"]
+    app.asgi_handler = VisitLayer(
+        app.asgi_handler, telemetry, lambda scope, error: refusal_of(scope, error, faces)
+    )
     return app
 
 

@@ -14,6 +14,7 @@ import structlog
 from attrs import field, frozen
 from litestar import Response
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from junctor.core.errors import (
     AuthenticationError,
@@ -35,7 +36,7 @@ from junctor.core.errors import (
     TooLargeError,
 )
 from junctor.core.redaction import publishable
-from junctor.routers.answers import Http, ticket_headers
+from junctor.routers.answers import Answer, Http, ticket_headers
 from junctor.routers.visits import visit_of
 
 ERROR_FACE = "junctor_error_face"
@@ -193,6 +194,22 @@ def as_junctor_error(error: Exception, *, limit_bytes: int = 0) -> JunctorError:
     return kind(sentence or error.detail or "The request is not valid.")
 
 
+def refusal_of(scope: Scope, error: JunctorError, faces: ErrorFaces) -> Answer:
+    """Render an error in the contract of the scope's path, and note it in the visit."""
+    face = faces.of(scope["path"])
+    visit = visit_of(scope)
+    visit.contract = visit.contract or face.contract
+    visit.error = type(error).__name__
+    refusal = face.refuse(error, request_id=visit.request_id)
+    known = ticket_headers(visit.ticket) if visit.ticket is not None else []
+    return Answer(
+        body=face.envelope(refusal),
+        media_type=face.media_type,
+        status=refusal.status,
+        headers=[*refusal.headers, *known],
+    )
+
+
 def error_handler(faces: ErrorFaces) -> Callable[[Http, Exception], Response[bytes]]:
     """Return litestar's handler of every exception, which answers in the path's contract."""
 
@@ -201,21 +218,13 @@ def error_handler(faces: ErrorFaces) -> Callable[[Http, Exception], Response[byt
         error = as_junctor_error(exc, limit_bytes=limit if isinstance(limit, int) else 0)
         if isinstance(error, InternalError) and error is not exc:
             _log.error("unexpected_error", path=request.scope["path"], exc_info=exc)
-        face = faces.of(request.scope["path"])
-        visit = visit_of(request.scope)
-        visit.contract = visit.contract or face.contract
-        visit.error = type(error).__name__
-        refusal = face.refuse(error, request_id=visit.request_id)
-        headers = dict(refusal.headers)
-        if isinstance(exc, HTTPException):
-            headers.update(exc.headers or {})
-        if visit.ticket is not None:
-            headers.update(ticket_headers(visit.ticket))
+        refusal = refusal_of(request.scope, error, faces)
+        told = exc.headers if isinstance(exc, HTTPException) else None
         return Response(
-            face.envelope(refusal),
+            refusal.body,
             status_code=refusal.status,
-            media_type=face.media_type,
-            headers=headers,
+            media_type=refusal.media_type,
+            headers={**dict(refusal.headers), **(told or {})},
         )
 
     return answer

@@ -64,17 +64,34 @@ async def listening(app: Litestar, settings: ServerSettings) -> AsyncIterator[st
 
     """
     with _bound(settings) as listener:
-        async with app.lifespan():
-            server = _Server(_config(app, settings))
-            task = asyncio.create_task(server.serve(sockets=[listener]))
-            ready = asyncio.create_task(server.ready.wait())
-            await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
-            ready.cancel()
-            try:
+        server = _Server(_config(app, settings))
+        # A task of its own: litestar's lifespan must end in the task in which it began.
+        task = asyncio.create_task(_live(app, server, listener))
+        ready = asyncio.create_task(server.ready.wait())
+        await asyncio.wait((task, ready), return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        try:
+            if not task.done():
                 yield _url(listener)
-            finally:
-                server.should_exit = True
-                await task
+        finally:
+            server.should_exit = True
+            await task
+
+
+async def _live(app: Litestar, server: "_Server", listener: socket.socket) -> None:
+    try:
+        async with app.lifespan():
+            await server.serve(sockets=[listener])
+    except BaseExceptionGroup as group:
+        error = _innermost(group)
+        raise error from error.__cause__
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Take an error out of the groups that litestar's task group puts around it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 class _Server(uvicorn.Server):

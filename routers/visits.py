@@ -7,6 +7,7 @@ One line per request, also of those that never were admitted: no key, a path tha
 import asyncio
 import re
 import secrets
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -15,12 +16,15 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from junctor.core.errors import ClientGoneError
+from junctor.core.errors import ClientGoneError, JunctorError, OverloadedError
 from junctor.core.telemetry import RequestRecord, Telemetry
 from junctor.core.tracing import Note, NoTracing
 
 if TYPE_CHECKING:
     from junctor.core.tickets import Ticket
+
+Refuse = Callable[[Scope, JunctorError], ASGIApp]
+"""Renders an error in the contract of the scope's path."""
 
 REQUEST_ID = b"x-request-id"
 CLIENT_GONE = 499
@@ -89,6 +93,11 @@ class Visit:
         return note
 
 
+def shutting_down() -> OverloadedError:
+    """Return the error of requests that a shutdown cuts off."""
+    return OverloadedError("The server is shutting down. Try again.")
+
+
 def visit_of(scope: Scope) -> Visit:
     """Return the visit of a request; made on the spot for an application without the layer."""
     visit = cast("dict[str, object]", scope).get(_KEY)
@@ -112,12 +121,14 @@ class VisitLayer:
     Args:
         app: what it wraps.
         telemetry: where requests are reported.
+        refuse: makes the answer to a request that is cut off before its answer began.
 
     """
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+    def __init__(self, app: ASGIApp, telemetry: Telemetry, refuse: Refuse) -> None:
         self._app = app
         self._telemetry = telemetry
+        self._refuse = refuse
         self._is_traced = not isinstance(telemetry.tracing, NoTracing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -151,6 +162,11 @@ class VisitLayer:
     async def _reported(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            # The grace of a shutdown is over. Whoever waits shall know that trying again helps.
+            if visit.status != CLIENT_GONE or scope["type"] != ScopeType.HTTP:
+                raise
+            await self._refuse(scope, shutting_down())(scope, receive, send)
         finally:
             if scope["type"] == ScopeType.HTTP:
                 self._telemetry.request(visit.record())

@@ -25,7 +25,7 @@ from junctor.routers.openai.forms import decode_form, transcription_of, translat
 from junctor.routers.openai.renderings import delta_event, done_event, render, server_sent
 from junctor.routers.presence import Attended
 from junctor.routers.uploads import Form, read_form
-from junctor.routers.visits import Visit, visit_of
+from junctor.routers.visits import Visit, shutting_down, visit_of
 
 CONTRACT = "openai"
 TRANSCRIPTION_FIELDS = frozenset(TranscriptionForm.__struct_fields__)
@@ -49,14 +49,16 @@ async def create_transcription(request: Http, gateway: NamedDependency[Gateway])
             if not form.stream:
                 transcript = await gateway.transcribe(ticket, asked, model=model)
                 return _answered(ticket, transcript, asked, form)
-            events = _events(
-                gateway.stream_transcribe(ticket, asked, model=model),
-                ticket,
-                visit_of(request.scope),
-            )
+            visit = visit_of(request.scope)
+            events = _events(gateway.stream_transcribe(ticket, asked, model=model), ticket, visit)
             first = await anext(events)
         stack.pop_all()  # the events close the ticket
-        return EventStream(first=first, rest=events, headers=ticket_headers(ticket))
+        return EventStream(
+            first=first,
+            rest=events,
+            farewell=_error_event(shutting_down(), visit),
+            headers=ticket_headers(ticket),
+        )
 
 
 @post("/translations", status_code=200)
@@ -80,7 +82,9 @@ async def list_models(request: Http, gateway: NamedDependency[Gateway]) -> ASGIA
 
 
 @get("/{model:path}")
-async def show_model(request: Http, gateway: NamedDependency[Gateway], model: FromPath[str]) -> ASGIApp:
+async def show_model(
+    request: Http, gateway: NamedDependency[Gateway], model: FromPath[str]
+) -> ASGIApp:
     """Show one model."""
     name = model.removeprefix("/")
     models = await _models(request, gateway)
@@ -144,7 +148,7 @@ async def _events(
             if not has_begun:
                 raise
             await ticket.close(exc)
-            yield server_sent(_said(exc, visit))
+            yield _error_event(_known(exc, visit), visit)
 
 
 def _encoded(event: TranscriptEvent, *, is_first: bool) -> bytes:
@@ -155,12 +159,17 @@ def _encoded(event: TranscriptEvent, *, is_first: bool) -> bytes:
     return whole + done_event(event)
 
 
-def _said(error: Exception, visit: Visit) -> bytes:
+def _known(error: Exception, visit: Visit) -> JunctorError:
     if not isinstance(error, JunctorError):
-        _log.exception("unexpected_error", operation=visit.operation)
+        _log.error("unexpected_error", operation=visit.operation, exc_info=error)
         error = InternalError()
     visit.error = type(error).__name__
-    return OPENAI_FACE.envelope(OPENAI_FACE.refuse(error, request_id=visit.request_id))
+    return error
+
+
+def _error_event(error: JunctorError, visit: Visit) -> bytes:
+    refusal = OPENAI_FACE.refuse(error, request_id=visit.request_id)
+    return server_sent(OPENAI_FACE.envelope(refusal))
 
 
 async def _models(request: Http, gateway: Gateway) -> Sequence[PublicModel]:

@@ -73,12 +73,16 @@ def test_level_is_obeyed(stream):
     assert written(stream) == ""
 
 
-def test_traceback_is_masked(stream):
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_traceback_is_masked(stream, log_format):
     """What an exception carries is masked as well."""
-    configure_logging(Telemetry(log_format="json"), stream=stream)
+    configure_logging(Telemetry(log_format=log_format), stream=stream)
     try:
         raise ValueError("api_key=abcd1234")  # noqa: TRY301
     except ValueError:
         structlog.get_logger().exception("failed")
 
-    assert "abcd1234" not in written(stream)
+    text = written(stream)
+
+    assert "api_key=***" in text
+    assert "abcd1234" not in text

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from junctor.routers.answers import Answer, EventStream
+from tests.waiting import until
 
 
 class Wire:
@@ -53,7 +54,7 @@ class Source:
 async def stream(source: Source, wire: Wire) -> None:
     events = source.events()
     first = await anext(events)
-    await EventStream(first=first, rest=events)({}, wire.receive, wire.send)
+    await EventStream(first=first, rest=events, farewell=b"bye")({}, wire.receive, wire.send)
 
 
 async def test_answer():
@@ -92,6 +93,17 @@ async def test_client_leaves_between_events():
     await stream(source, wire)
 
     assert source.is_closed
+
+
+async def test_shutdown():
+    """A server that ends says so in the stream, and closes the source."""
+    wire, source = Wire(), Source(b"one", endless=True)
+    task = asyncio.create_task(stream(source, wire))
+    await until(lambda: wire.body == b"one")
+    task.cancel()
+    await task
+
+    assert (b"onebye", False, True) == (wire.body, wire.sent[-1]["more_body"], source.is_closed)
 
 
 async def test_error_of_the_source():

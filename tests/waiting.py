@@ -1,0 +1,10 @@
+"""Wait for a fact, where nobody tells when it comes true."""
+
+import asyncio
+from collections.abc import Callable
+
+
+async def until(fact: Callable[[], object]) -> None:
+    """Look again and again until the fact is true; the test's own timeout bounds it."""
+    while not fact():  # noqa: ASYNC110  # an event would have to be set by the code under test
+        await asyncio.sleep(0.001)
