@@ -1,0 +1,1 @@
+"""Morse code for junctor: a provider, a contract of its own, and a command."""
