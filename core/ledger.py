@@ -1,0 +1,169 @@
+"""
+What was served to whom: reserved at admission, settled once, kept through a kill.
+
+Each reservation and each settlement is one append to the journal (`junctor.core.journal`); the
+hot path never waits for the database. A background fold (`junctor.core.fold`) moves what is settled
+into the database. A start replays the journal; a reservation that the last process left open is
+closed as `interrupted`, at no charge.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from junctor.conf.settings import Settings
+from junctor.core.accounts import Principal
+from junctor.core.errors import ConfigError, InsufficientBalanceError, OverloadedError
+from junctor.core.fold import Fold
+from junctor.core.journal import Journal, Position
+from junctor.core.records import NOTHING, Reserved, Served, decode, encode, printable, settled
+from junctor.core.reservations import Reservation
+from junctor.core.storage.database import Database
+from junctor.core.storage.entries import EntryTable
+from junctor.core.usage import TeamUsage, UsageOfDay
+
+BATCH = 1000
+"""Records read at once while the journal is replayed."""
+
+
+def _micros() -> int:
+    return time.time_ns() // 1000
+
+
+class Ledger:
+    """
+    The append-only ledger of this process.
+
+    Args:
+        folder: the journal's own folder; one process at a time.
+        database: where entries end up.
+        settings: returns the settings of the moment.
+        now: microseconds since 1970, UTC; days are counted by it.
+
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        *,
+        settings: Callable[[], Settings],
+        now: Callable[[], int] = _micros,
+    ) -> None:
+        self._folder = folder
+        self._now = now
+        self._entries = EntryTable(database)
+        self._journal = Journal(folder)
+        self._open: dict[str, Reserved] = {}
+        self._usage = UsageOfDay(now())
+        self._fold = Fold(self._journal, self._entries, lambda: settings().storage, self._open)
+        self._ids = count()
+        self._boot = f"{now():014x}{secrets.token_hex(4)}"
+
+    async def open(self) -> None:
+        """
+        Replay the journal, fold it, restore today's sums, and begin to fold.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+            OverloadedError: the database cannot be reached.
+
+        """
+        try:
+            begin = await asyncio.to_thread(self._replay)
+        except (OSError, OverloadedError) as exc:
+            self._journal.close()
+            raise ConfigError(
+                f"the journal in {str(self._folder)!r} cannot be written ({exc}). Free some space, "
+                "or name a folder that this user may write.",
+                key="storage.data_dir",
+            ) from exc
+        try:
+            await self._fold.start(begin)
+            self._usage = UsageOfDay(self._now())
+            self._usage.restore(await self._entries.sums(self._usage.begin))
+        except BaseException:
+            await self._fold.stop()
+            self._journal.close()
+            raise
+
+    def reserve(
+        self, *, request_id: str, principal: Principal, contract: str, operation: str
+    ) -> Reservation:
+        """
+        Admit a request: it is in the journal when this returns.
+
+        Raises:
+            OverloadedError: the journal cannot be written; nothing is served unmetered.
+
+        """
+        opened = Reserved(
+            id=f"{self._boot}{next(self._ids):x}",
+            request_id=printable(request_id),
+            team=principal.team,
+            key_id=principal.key_id,
+            contract=contract,
+            operation=operation,
+            created_at=self._now(),
+        )
+        self._fold.append(encode(opened))
+        self._open[opened.id] = opened
+        self._usage.enter(opened.team)
+        return Reservation(opened, hold=partial(self._hold, principal), end=self._end)
+
+    def totals(self, team: str) -> TeamUsage:
+        """Return what a team used today (UTC), up to this moment."""
+        return self._usage.of(team, now=self._now())
+
+    async def fold(self) -> None:
+        """
+        Move what is settled into the database now.
+
+        Raises:
+            OverloadedError: the database cannot be used; the journal keeps everything.
+
+        """
+        await self._fold.run()
+
+    async def close(self) -> None:
+        """Fold what is left and let go; what the database does not take waits for the next start."""
+        await self._fold.stop()
+        self._journal.close(is_done=self._fold.is_done)
+
+    def _replay(self) -> Position:
+        """Close what the last process left open; return where the journal begins."""
+        begin = self._journal.open()
+        left: dict[str, Reserved] = {}
+        position, end = begin, self._journal.end
+        while position < end:
+            lines, position = self._journal.read(position, end, limit=BATCH)
+            for record in decode(lines):
+                if isinstance(record, Reserved):
+                    left[record.id] = record
+                else:
+                    left.pop(record.id, None)
+        for opened in left.values():
+            entry = settled(opened, NOTHING, outcome="interrupted", at=self._now())
+            self._journal.append(encode(entry))
+        return begin
+
+    def _hold(self, principal: Principal, held: float, seconds: float) -> None:
+        bound = principal.limits.audio_seconds_per_day
+        if bound is not None:
+            room = self._usage.room(principal.team, bound, now=self._now()) + held
+            if seconds > room:
+                raise InsufficientBalanceError(
+                    f"The team may use {bound:g} seconds of audio a day, {max(0.0, room):g} are "
+                    f"left, and this request needs {seconds:g}. A new day begins at 00:00 UTC."
+                )
+        self._usage.hold(principal.team, seconds - held)
+
+    def _end(self, opened: Reserved, served: Served, outcome: str, held: float) -> None:
+        entry = settled(opened, served, outcome=outcome, at=self._now())
+        del self._open[opened.id]
+        self._usage.leave(entry, held=held)
+        self._fold.append_or_keep(encode(entry))

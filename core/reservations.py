@@ -1,0 +1,126 @@
+"""One request on its way through the ledger."""
+
+from asyncio import CancelledError
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from junctor.core.records import NOTHING, Reserved, Served, printable
+
+NANO = 1_000_000_000
+
+Hold = Callable[[float, float], None]
+"""Takes the seconds held and the seconds wanted; raises `InsufficientBalanceError`."""
+End = Callable[[Reserved, Served, str, float], None]
+"""Takes what was reserved, what was served, the outcome and the seconds held."""
+
+
+class Reservation:
+    """
+    One request on its way: settled or released exactly once, later calls do nothing.
+
+    As a context manager it releases what was not settled, with the error's name as outcome, so
+    that no way out of a request leaves it open.
+    """
+
+    __slots__ = ("_end", "_held", "_hold", "_is_open", "_opened")
+
+    def __init__(self, opened: Reserved, *, hold: Hold, end: End) -> None:
+        self._opened = opened
+        self._hold = hold
+        self._end = end
+        self._held = 0.0
+        self._is_open = True
+
+    @property
+    def id(self) -> str:
+        """The entry's id in the ledger."""
+        return self._opened.id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither settled nor released."""
+        return self._is_open
+
+    def hold(self, seconds: float) -> None:
+        """
+        Set aside seconds of audio of the team's day; another call replaces the first.
+
+        Raises:
+            InsufficientBalanceError: what is settled today, what others hold and this together
+                are more than the team may use; what was held before stays held.
+
+        """
+        if not self._is_open:
+            return
+        self._hold(self._held, seconds)
+        self._held = seconds
+
+    def settle(  # noqa: PLR0913 - one entry, field by field
+        self,
+        outcome: str = "ok",
+        *,
+        frames: int,
+        rate: int,
+        model: str = "",
+        provider: str = "",
+        cost: float = 0.0,
+        attempts: int = 1,
+    ) -> bool:
+        """
+        Record what was served; False when it was settled or released before.
+
+        Never fails for want of the journal or the database: the entry is then kept and written
+        as soon as either can take it, and until then no further request is admitted.
+
+        Args:
+            outcome: `ok`, or why it ended although something was served.
+            frames: audio frames decoded, exact.
+            rate: frames in one second, Hz.
+            model: the provider's own model id.
+            provider: the provider's name.
+            cost: US dollars, kept to a billionth.
+            attempts: tries it took, fallbacks included.
+
+        Raises:
+            ValueError: a negative number, or frames without a rate.
+
+        """
+        if frames < 0 or rate < 0 or cost < 0 or attempts < 0 or (frames and not rate):
+            raise ValueError(f"cannot settle {frames} frames at {rate} Hz for {cost} dollars")
+        served = Served(
+            frames=frames,
+            rate=rate,
+            model=printable(model),
+            provider=printable(provider),
+            cost=round(cost * NANO),
+            attempts=attempts,
+        )
+        return self._close(served, outcome)
+
+    def release(self, outcome: str) -> bool:
+        """Record that nothing is charged, and why; False when it was over before."""
+        return self._close(NOTHING, outcome)
+
+    def _close(self, served: Served, outcome: str) -> bool:
+        if not self._is_open:
+            return False
+        self._is_open = False
+        self._end(self._opened, served, printable(outcome), self._held)
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._is_open:
+            return
+        if isinstance(error, CancelledError):
+            self.release("cancelled")
+        else:
+            self.release("unsettled" if error is None else type(error).__name__)

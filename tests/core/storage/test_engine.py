@@ -1,0 +1,99 @@
+"""The same statements over a real Postgres."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from junctor.conf.settings import Settings
+from junctor.core.accounts import Accounts
+from junctor.core.errors import ConfigError, OverloadedError
+from junctor.core.ledger import Ledger
+from junctor.core.storage.database import Database
+from tests.fakes.postgres import postgres, program
+
+pytestmark = pytest.mark.tools
+
+
+@pytest.fixture(name="url", scope="module")
+def _url() -> Iterator[str]:
+    if program("initdb") is None and not os.environ.get("CI"):
+        pytest.skip("Postgres is not installed (in CI this would be a failure)")
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(name="database")
+async def _database(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    await database.upgrade()
+    yield database
+    await database.close()
+
+
+async def test_upgrade_at_once(url: str) -> None:
+    """Several processes may upgrade one fresh database at the same time."""
+    database = Database(url)
+    await database.write("DROP SCHEMA public CASCADE", [{}])
+    await database.write("CREATE SCHEMA public", [{}])
+    code = "import sys; from junctor.core.storage.upgrade import run_alembic as r; r(sys.argv[1])"
+    children = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", code, url) for _ in range(2)
+    ]
+    ends = [await child.wait() for child in children]
+    found = await database.fetch("SELECT version_num FROM alembic_version")
+    await database.close()
+
+    assert (ends, found) == ([0, 0], [("0001",)])
+
+
+async def test_keys(database: Database) -> None:
+    """A key is made, checked, revoked and restored."""
+    accounts = Accounts(database, Settings)
+    key = await accounts.create_key("acme")
+    await accounts.revoke(key.split("_")[1])
+    await accounts.restore(key.split("_")[1])
+    principal = await accounts.authenticate(key)
+
+    assert (principal.team, len(await accounts.list_keys())) == ("acme", 1)
+
+
+async def test_ledger(database: Database, tmp_path: Path) -> None:
+    """Entries are folded once, and today's sums come back after a restart."""
+    accounts = Accounts(database, Settings)
+    principal = await accounts.authenticate(await accounts.create_key("many"))
+    found = []
+    for _ in range(2):
+        ledger = Ledger(tmp_path / "journal", database, settings=Settings)
+        await ledger.open()
+        for _ in range(3):
+            with ledger.reserve(
+                request_id="r\x00", principal=principal, contract="openai", operation="transcribe"
+            ) as reservation:
+                reservation.settle(frames=16_000, rate=16_000, cost=0.5)
+        totals = ledger.totals("many")
+        found.append((totals.requests, totals.seconds, totals.cost))
+        await ledger.close()
+
+    assert found == [(3, 3.0, 1.5), (6, 6.0, 3.0)]
+
+
+async def test_no_server(tmp_path: Path) -> None:
+    """A server that is not there is an overload, and the password is not in the message."""
+    database = Database(f"postgresql+asyncpg://me:hunter2@/name?host={tmp_path}")
+    with pytest.raises(OverloadedError) as caught:
+        await database.fetch("SELECT 1")
+    await database.close()
+
+    assert "hunter2" not in repr((caught.value, caught.value.__cause__, database))
+
+
+def test_url_that_cannot_be_read() -> None:
+    """A broken URL is a wrong setting, and its password is not in the message."""
+    with pytest.raises(ConfigError) as caught:
+        Database("postgresql+asyncpg://me:hunter2@host:port/name")
+
+    assert "hunter2" not in str(caught.value)
