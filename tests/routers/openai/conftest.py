@@ -21,7 +21,7 @@ async def _server(
 
 @pytest.fixture(name="provider", scope="module")
 def _provider() -> FakeTranscriber:
-    return FakeTranscriber()
+    return FakeTranscriber(then=MORNING)
 
 
 @pytest.fixture(name="fake", autouse=True)
