@@ -30,7 +30,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 class BasicConformance:
     """Cards, import, start and close."""
 
-    pytestmark = pytest.mark.asyncio
+    pytestmark = pytest.mark.asyncio(loop_scope="class")
 
     import_seconds: ClassVar[float] = 2.0
     """CPU time that importing the provider's module may take, seconds."""

@@ -59,16 +59,21 @@ class ProviderConformance(BasicConformance):
         """Return a few seconds in which something is said in `language`; override it."""
         raise NotImplementedError
 
-    @pytest_asyncio.fixture
+    @pytest_asyncio.fixture(loop_scope="class")
     async def long_clip(self, clip: Clip) -> Clip:
         """Return a recording whose work can be cancelled under way: `clip`, ten times."""
         import numpy as np
 
         return clip_of(np.tile(await clip.samples(), 10))
 
-    @pytest_asyncio.fixture
+    @pytest_asyncio.fixture(loop_scope="class")
     async def started(self, provider: Provider) -> AsyncIterator[Provider]:
-        """Start the provider, and close it after the test."""
+        """
+        Start the provider, and close it after the test.
+
+        All tests of the class share an event loop: where starting is dear, override this with a
+        fixture of class scope.
+        """
         async with asyncio.timeout(self.patience):
             await provider.start()
         yield provider

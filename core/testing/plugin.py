@@ -1,8 +1,8 @@
 """
-The pytest plugin: `pytest_plugins = ["junctor.core.testing.plugin"]` in the top conftest, or
-`-p junctor.core.testing.plugin`.
+The pytest plugin of the conformance kit.
 
-It makes the kit's assertions explain themselves, and offers the fake and the lag monitor.
+Name it in the top conftest, `pytest_plugins = ["junctor.core.testing.plugin"]`, or on the command
+line, `-p junctor.core.testing.plugin`. It makes the kit's assertions explain themselves, and offers the fake and the lag monitor.
 """
 
 import pytest
