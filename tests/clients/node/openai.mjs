@@ -1,9 +1,9 @@
 // Drives a server with the openai SDK for Node and prints what it saw as one line of JSON.
-// Usage: node openai.mjs <base URL> <API key> <audio file> <model>
+// Usage: node openai.mjs <base URL> <API key> <audio file> <model> [<language>]
 import { createReadStream } from "node:fs";
 import OpenAI from "openai";
 
-const [baseURL, apiKey, path, model] = process.argv.slice(2);
+const [baseURL, apiKey, path, model, language = "th"] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
 const file = () => createReadStream(path);
 const transcribe = (more) => client.audio.transcriptions.create({ file: file(), model, ...more });
@@ -31,7 +31,7 @@ for (const response_format of ["json", "text", "verbose_json", "srt", "vtt"]) {
 const words = await transcribe({
   response_format: "verbose_json",
   timestamp_granularities: ["word"],
-  language: "th",
+  language,
   temperature: 0.2,
 });
 const events = await collect(await transcribe({ stream: true }));
