@@ -42,7 +42,8 @@ def junctor_providers(settings: Settings) -> Iterable[Provider]:  # type: ignore
     """
     Return the providers this plugin offers.
 
-    Called at start-up and again at each reload, before the first request that can reach them.
+    Called at start-up, and at a reload that changes the plugin's own table or finds a provider of
+    it missing, before the first request that can reach them.
     The plugin's own table is `settings.plugins[<name>]`; convert it with
     `junctor.core.plugins.plugin_settings`, which names file and key when it is wrong. Return
     nothing, or raise `NotConfiguredError` with the reason, to sit out (no key is set, say). Do no
@@ -63,7 +64,12 @@ def junctor_routers(settings: Settings) -> "Iterable[ControllerRouterHandler]": 
 
 @hookspec
 def junctor_commands() -> "Iterable[Command]":  # type: ignore[empty-body]
-    """Return click commands to add below ``junctor``; called when the command line is built."""
+    """
+    Return click commands to add below ``junctor``.
+
+    Called when the command line prints its help or is given a name that is none of its own. A
+    command whose name is taken is left out, and a warning says so.
+    """
 
 
 @hookspec
@@ -71,8 +77,9 @@ def junctor_plan(plan: Plan, wish: Wish) -> Plan | None:
     """
     Reorder or veto the candidates of a plan; return the new plan, or None to leave it.
 
-    Called for every request after policy has made its plan, in the order of plugin names, each
-    seeing the result of the one before. It must be quick and pure: it runs on the event loop.
+    Called for every plan that policy has made, in the order of plugin names, each seeing the
+    result of the one before. Candidates may be reordered or left out, never added; an `Exclusion`
+    tells why. It must be quick and pure: it runs on the event loop.
     """
 
 
@@ -81,13 +88,18 @@ def junctor_transcript(transcript: Transcript, wish: Wish) -> Transcript | None:
     """
     Post-process a finished transcript; return the new one, or None to leave it.
 
-    Called once per transcript, before it is rendered, in the order of plugin names.
+    Called once per transcript, whichever provider it came from, before it is rendered, in the
+    order of plugin names and on the event loop. The deltas of a stream have gone out by then.
     """
 
 
 @hookspec
 def junctor_attempt(attempt: Attempt) -> None:
-    """Observe one finished attempt at one candidate, good or bad; for metrics and audit."""
+    """
+    Observe an attempt at a candidate, for metrics and audit.
+
+    Called when it is over, whether it ended well, badly or by a cancel, on the event loop.
+    """
 
 
 SPECS: Sequence[str] = (

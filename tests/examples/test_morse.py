@@ -71,7 +71,8 @@ class Served:
 
     def stats(self) -> dict[str, dict[str, int]]:
         answer = httpx.get(f"{self.url}/morse/v1/stats", headers=self.authorization)
-        return answer.json()
+        counted: dict[str, dict[str, int]] = answer.json()
+        return counted
 
 
 def installed(folder: Path, wheel: Path) -> Site:

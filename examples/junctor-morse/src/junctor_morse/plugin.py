@@ -25,7 +25,8 @@ class MorsePlugin:
     """Everything that this package adds to a server."""
 
     def __init__(self) -> None:
-        self._tally = Tally()
+        self.tally = Tally()
+        """What was done so far, over all contracts."""
 
     @hookimpl
     def junctor_providers(self, settings: Settings) -> Sequence[MorseProvider]:
@@ -37,7 +38,7 @@ class MorsePlugin:
         """Offer the contract; it is imported now, since the command line needs no web framework."""
         from junctor_morse.contract import router
 
-        return [router(self._tally)]
+        return [router(self.tally)]
 
     @hookimpl
     def junctor_commands(self) -> "Sequence[Command]":
@@ -69,7 +70,7 @@ class MorsePlugin:
     @hookimpl
     def junctor_attempt(self, attempt: Attempt) -> None:
         """Count."""
-        self._tally.add(attempt)
+        self.tally.add(attempt)
 
 
 plugin = MorsePlugin()

@@ -1,0 +1,195 @@
+"""The plugin API by name: a name that goes breaks strangers, a name that comes is a promise."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import junctor.core
+
+ROOT = Path(junctor.core.__path__[0])
+
+PUBLIC: dict[str, dict[str, str]] = {
+    "attempts": {
+        "Attempt": (
+            "provider model capability outcome seconds first_item_seconds audio_seconds "
+            "is_fallback is_ok at finished"
+        ),
+    },
+    "cards": {
+        "Capability": "TRANSCRIBE STREAM_TRANSCRIBE IDENTIFY_LANGUAGE CHAT",
+        "Feature": "WORD_TIMESTAMPS SEGMENT_TIMESTAMPS AUTO_LANGUAGE TRANSLATION PROMPT",
+        "ModelCard": (
+            "provider id capabilities summary locales features media_types max_bytes "
+            "max_seconds quality price latency tiers name"
+        ),
+        "Tier": "LOW MEDIUM HIGH",
+    },
+    "errors": {
+        "AllCandidatesFailedError": "",
+        "AuthenticationError": "",
+        "ClientGoneError": "",
+        "ConcurrencyLimitedError": "retry_after",
+        "ConfigError": "",
+        "DeadlineExceededError": "",
+        "ForbiddenError": "",
+        "InsufficientBalanceError": "",
+        "InternalError": "",
+        "InvalidRequestError": "",
+        "JunctorError": "",
+        "MediaError": "param",
+        "MethodNotAllowedError": "",
+        "NoCandidateError": "",
+        "NotConfiguredError": "",
+        "NotFoundError": "",
+        "OverloadedError": "retry_after",
+        "PluginError": "",
+        "ProviderAnswerError": "retryable",
+        "ProviderAuthError": "",
+        "ProviderBusyError": "",
+        "ProviderError": "retryable",
+        "ProviderQuotaError": "",
+        "ProviderRateLimitedError": "retryable",
+        "ProviderRejectedError": "",
+        "ProviderTimeoutError": "retryable",
+        "ProviderUnavailableError": "retryable",
+        "RateLimitedError": "",
+        "RequestError": "",
+        "TooLargeError": "param",
+        "TooLongError": "param",
+        "UnknownModelError": "param",
+        "UnsupportedOptionError": "",
+    },
+    "hooks": {
+        "PROJECT": "",
+        "SPECS": "",
+        "hookimpl": "",
+        "hookspec": "",
+        "junctor_attempt": "",
+        "junctor_commands": "",
+        "junctor_plan": "",
+        "junctor_providers": "",
+        "junctor_routers": "",
+        "junctor_transcript": "",
+    },
+    "plans": {
+        "Candidate": "card place",
+        "Exclusion": "model reason fault max_seconds max_bytes",
+        "Fault": "REQUEST TEAM SERVER TEMPORARY",
+        "Place": "REQUESTED FALLBACK PREFERRED TIER_CHAIN RANKED",
+        "Plan": "candidates excluded",
+        "Wish": ("capability model tier language features bytes seconds team allowed_models"),
+    },
+    "providers": {
+        "ChatModel": "chat",
+        "LanguageIdentifier": "identify_language",
+        "PROTOCOLS": "",
+        "Provider": "name models start close",
+        "StreamTranscriber": "stream_transcribe",
+        "Transcriber": "transcribe",
+    },
+    "requests": {
+        "ChatReply": "text prompt_tokens completion_tokens",
+        "ChatRequest": "messages model options",
+        "Identification": "language confidence",
+        "IdentifyRequest": "audio model allowed",
+        "Task": "TRANSCRIBE TRANSLATE",
+        "TranscribeRequest": (
+            "audio model task language prompt temperature word_timestamps segment_timestamps"
+        ),
+    },
+    "transcripts": {
+        "Segment": (
+            "text start end words speaker avg_logprob no_speech_prob compression_ratio "
+            "temperature tokens"
+        ),
+        "Transcript": "text language language_confidence segments words is_empty",
+        "TranscriptDelta": "text segment",
+        "TranscriptEvent": "",
+        "Word": "text start end confidence speaker",
+    },
+    "testing.basics": {
+        "BasicConformance": "import_seconds module provider",
+        "HEAVY": "",
+    },
+    "testing.clips": {
+        "clip_of": "",
+        "noise_clip": "",
+        "silent_clip": "",
+        "tone_clip": "",
+        "undecodable_clip": "",
+    },
+    "testing.conformance": {
+        "ProviderConformance": (
+            "patience prompt head_start max_lag burst longest language clip long_clip "
+            "started stopped"
+        ),
+    },
+    "testing.fakes": {
+        "Call": "capability request outcome",
+        "Fail": "error items gap",
+        "FakeTranscriber": (
+            "name running requests models start close called settled transcribe "
+            "stream_transcribe identify_language chat"
+        ),
+        "Hang": "items",
+        "Outcome": "",
+        "Request": "",
+        "Say": "text language gap after",
+        "Step": "",
+        "fake_card": "",
+        "transcript_of": "",
+    },
+    "testing.lag": {
+        "LoopLag": "",
+    },
+    "testing.plugin": {
+        "fake_transcriber": "",
+        "loop_lag": "",
+    },
+    "testing.streams": {
+        "EventStream": "aclose",
+        "StreamingProvider": "stream_transcribe",
+    },
+}
+"""Module below `junctor.core` → public name → its public members."""
+
+
+def defined(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement gives, but private ones and tests."""
+    match node:
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            names = [name]
+        case ast.Assign(targets=targets):
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            names = [name]
+        case _:
+            names = []
+    yield from (name for name in names if not name.startswith(("_", "test_", "pytestmark")))
+
+
+def public_names(module: str) -> dict[str, set[str]]:
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8"))
+    found: dict[str, set[str]] = {}
+    for node in tree.body:
+        members = node.body if isinstance(node, ast.ClassDef) else []
+        for name in defined(node):
+            found[name] = {one for member in members for one in defined(member)}
+    return found
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names_are_pinned(module: str) -> None:
+    """Whoever changes the table writes a changelog fragment: `breaking`, or `feature`."""
+    pinned = {name: set(members.split()) for name, members in PUBLIC[module].items()}
+
+    assert public_names(module) == pinned
+
+
+def test_every_module_for_tests_is_pinned() -> None:
+    """A new module of the kit is public too."""
+    modules = {f"testing.{path.stem}" for path in (ROOT / "testing").glob("[!_]*.py")}
+
+    assert {module for module in PUBLIC if module.startswith("testing.")} == modules
