@@ -109,7 +109,7 @@ async def test_all_formats_of_a_human_sentence(server: Server) -> None:
                 answers[response_format] = await sdk.audio.transcriptions.create(
                     file=file,
                     model=MODEL,
-                    response_format=response_format,  # type: ignore[arg-type]
+                    response_format=response_format,
                 )
     verbose = answers["verbose_json"]
 

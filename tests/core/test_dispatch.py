@@ -52,8 +52,10 @@ def fails(error: Exception, *items: str) -> Work:
     return run
 
 
-def broke(kind: type[ProviderError] = ProviderUnavailableError, **more: float) -> ProviderError:
-    return kind("It broke.", provider="p", **more)
+def broke(
+    kind: type[ProviderError] = ProviderUnavailableError, *, retry_after: float | None = None
+) -> ProviderError:
+    return kind("It broke.", provider="p", retry_after=retry_after)
 
 
 async def hangs() -> AsyncIterator[str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import define, evolve
@@ -57,9 +58,7 @@ class House:
             contract="test", operation="transcribe", credential=self.key, request_id="r1"
         )
 
-    async def transcribe(
-        self, model: str = "fake:one", **more: object
-    ) -> tuple[Transcript, Ticket]:
+    async def transcribe(self, model: str = "fake:one", **more: Any) -> tuple[Transcript, Ticket]:
         async with await self.admit() as ticket:
             clip = await self.gateway.open_clip(ticket, CLIP.data, filename="a.wav")
             request = evolve(TranscribeRequest(audio=clip, language="en"), **more)
@@ -83,7 +82,7 @@ class House:
         return [convert(dict(zip(fields, row, strict=True)), Entry) for row in rows]
 
 
-def settings(folder: Path, **more: object) -> Settings:
+def settings(folder: Path, **more: Any) -> Settings:
     return Settings(storage=Storage(data_dir=str(folder)), **more)
 
 

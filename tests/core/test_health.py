@@ -45,8 +45,10 @@ def _gate(clock: Clock) -> Gate:
     return Gate(settings=SETTINGS, clock=clock)
 
 
-def broke(kind: type[ProviderError] = ProviderUnavailableError, **more: float) -> ProviderError:
-    return kind("It broke.", provider="p", **more)
+def broke(
+    kind: type[ProviderError] = ProviderUnavailableError, *, retry_after: float | None = None
+) -> ProviderError:
+    return kind("It broke.", provider="p", retry_after=retry_after)
 
 
 def opened(gate: Gate) -> None:

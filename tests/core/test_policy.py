@@ -1,6 +1,7 @@
 """From a wish to a plan: the order of the candidates, and why others are left out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pytest
 from attrs import define, evolve, field
@@ -37,7 +38,7 @@ class Seen:
         return self.latencies.get(model)
 
 
-def card(name: str, **changes: object) -> ModelCard:
+def card(name: str, **changes: Any) -> ModelCard:
     provider, _, model = name.partition(":")
     return evolve(fake_card(model, provider=provider), **changes)
 
@@ -45,7 +46,7 @@ def card(name: str, **changes: object) -> ModelCard:
 def planner(
     cards: Iterable[ModelCard],
     *,
-    chains: dict[str, tuple[str, ...]] | None = None,
+    chains: Mapping[str, tuple[str, ...]] | None = None,
     policy: Policy | None = None,
     seen: Seen | None = None,
     absences: dict[str, Absence] | None = None,
@@ -61,7 +62,7 @@ def planner(
     return Planner(catalog=catalog, policy=policy or Policy(), observed=seen or Seen())
 
 
-def wish(model: str | None = None, **more: object) -> Wish:
+def wish(model: str | None = None, **more: Any) -> Wish:
     return evolve(Wish(capability=Capability.TRANSCRIBE, model=model, language="en"), **more)
 
 

@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Iterable
-from importlib.metadata import Distribution, DistributionFinder
+from importlib.metadata import Distribution
 from os import PathLike
+from pathlib import Path
 from types import ModuleType
 
 from junctor.conf.settings import Settings
@@ -24,7 +25,7 @@ class _Distribution(Distribution):
     def read_text(self, filename: str | PathLike[str]) -> str | None:
         return self._files.get(str(filename))
 
-    def locate_file(self, path: str | PathLike[str]) -> "DistributionFinder":
+    def locate_file(self, path: str | PathLike[str]) -> Path:
         raise FileNotFoundError(path)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from attrs import define
 from litestar import Litestar
@@ -44,16 +45,14 @@ class Served:
         return [convert(dict(zip(fields, row, strict=True)), Entry) for row in rows]
 
 
-def server_settings(folder: Path, **more: object) -> Settings:
+def server_settings(folder: Path, **more: Any) -> Settings:
     """Settings of a server on a free port, its data in `folder`."""
     values = {"server": Server(port=0, shutdown_grace=1.0), "default_model": "fake:one", **more}
     return Settings(storage=Storage(data_dir=str(folder)), **values)
 
 
 @asynccontextmanager
-async def serving(
-    settings: Settings, *providers: Provider, **more: object
-) -> AsyncIterator[Served]:
+async def serving(settings: Settings, *providers: Provider, **more: Any) -> AsyncIterator[Served]:
     """Serve with these providers, and with further plugins by name."""
     loaded = plugins(settings, fake=Offering(*providers), **more)
     app = create_app(settings, plugins=loaded)
