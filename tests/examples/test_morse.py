@@ -1,5 +1,7 @@
 """The example plugin as a stranger ships it: a wheel, pip, a real server, real clients."""
 
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +114,20 @@ def test_the_wheel_brings_only_its_own(wheel):
     assert points.split() == ["[junctor]", "morse", "=", "junctor_morse.plugin:plugin"]
 
 
+@pytest.mark.timeout(300)
+def test_its_own_tests_pass(served):
+    """The conformance kit among them, on what pip has installed."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "pytest", "-q", "-o", "pythonpath=", "-p", "no:cacheprovider"],
+        cwd=SOURCE,
+        env=served.site.environ(),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout.decode()
+
+
 def test_is_listed(served):
     """By its entry point's name, with its distribution and its models."""
     listed = {one["name"]: one for one in served.site.run_json("plugins")["plugins"]}
@@ -214,7 +230,7 @@ def test_steps_back_where_models_are_ranked(served):
 def test_sabotaged_it_costs_nobody_else_anything(tmp_path, wheel):
     """A plugin that raises when it is imported is listed with its reason; the others serve."""
     site = installed(tmp_path, wheel)
-    with (site.packages / "junctor_morse" / "plugin.py").open("a") as file:
+    with (site.packages / "junctor_morse" / "plugin.py").open("a", encoding="utf-8") as file:
         file.write("\nraise RuntimeError('sabotage')\n")
     key = site.run("keys", "create", "--team", "acme")
     with site.serving() as url:

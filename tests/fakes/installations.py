@@ -56,15 +56,17 @@ class Site:
         info = self.packages / f"{name}-1.0.dist-info"
         info.mkdir()
         (self.packages / f"{name}.py").write_text(source, "utf-8")
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n", "utf-8"
+        )
         (info / "entry_points.txt").write_text(f"[junctor]\n{name} = {name}\n", "utf-8")
 
     def run(self, *arguments: str) -> str:
         """Run `junctor` to its end and return what it prints."""
         done = subprocess.run(
-            [*JUNCTOR, *arguments], env=self._environ(), check=True, capture_output=True, text=True
+            [*JUNCTOR, *arguments], env=self.environ(), check=True, stdout=subprocess.PIPE
         )
-        return done.stdout.strip()
+        return done.stdout.decode().strip()
 
     def run_json(self, *arguments: str) -> dict[str, object]:
         """Run `junctor … --json` and return what it says."""
@@ -76,7 +78,7 @@ class Site:
         with (
             (self.folder / "server.log").open("wb") as log,
             subprocess.Popen(
-                [*JUNCTOR, "serve"], env=self._environ(), stdout=subprocess.PIPE, stderr=log
+                [*JUNCTOR, "serve"], env=self.environ(), stdout=subprocess.PIPE, stderr=log
             ) as server,
         ):
             try:
@@ -85,6 +87,7 @@ class Site:
             finally:
                 server.terminate()
 
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
+        """Return the environment in which Python finds the packages, and junctor its file."""
         config = str(self.folder / "junctor.toml")
         return {**os.environ, "PYTHONPATH": str(self.packages), "JUNCTOR_CONFIG": config}
