@@ -179,6 +179,13 @@ def test_serves_its_own_contract(served):
     assert answer.headers["x-request-id"]
 
 
+def test_takes_a_key_in_either_header(served):
+    """As the message of a missing key says."""
+    answer = served.decode(served.recording, **{"x-api-key": served.key})
+
+    assert answer.status_code == 200
+
+
 def test_counts_attempts_over_any_contract(served):
     """Whoever asks, the observer sees it."""
     before = served.stats()["attempts"].get("ok", 0)

@@ -116,7 +116,8 @@ async def _admitted(request: Http, gateway: Gateway, operation: str) -> Ticket:
 
 
 def _credential(request: Http) -> str | None:
-    return request.headers.get("authorization", "").removeprefix("Bearer ").strip() or None
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    return bearer.strip() or request.headers.get("x-api-key")
 
 
 def _request_id() -> str:
