@@ -1,7 +1,6 @@
 """The process that serves: uvicorn on uvloop, signals, reload."""
 
 import asyncio
-import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
@@ -18,12 +17,12 @@ from junctor.conf.settings import Settings
 from junctor.core.errors import ConfigError, JunctorError
 from junctor.core.logs import configure_logging
 from junctor.routers.app import create_app, runtime_of
+from junctor.routers.memory import settle_memory
 
 BACKLOG = 2048
 KEEP_ALIVE = 75
 """Time an idle connection is kept, seconds: longer than clients keep theirs, so that they close."""
 
-_GC_THRESHOLDS = (20_000, 20, 50)
 _log = structlog.get_logger()
 
 Prepare = Callable[[Settings], Reload]
@@ -164,7 +163,7 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
     async with listening(app, settings.server) as url:
-        _settle_memory()
+        settle_memory()
         announce(f"junctor is listening on {url}")
         await stop.wait()
         _log.info("stopping", grace_seconds=settings.server.shutdown_grace)
@@ -181,11 +180,5 @@ async def _reload(app: Litestar, prepare: Prepare) -> None:
         _log.exception("reload_failed")
     else:
         configure_logging(found.settings.telemetry)
+        runtime.telemetry.adopt_logging()
         _log.info("reloaded", changed=found.changed, needs_restart=found.needs_restart)
-
-
-def _settle_memory() -> None:
-    """Take what start-up made out of the collector's way: it halves the slowest answers."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)

@@ -20,11 +20,12 @@ from junctor.core.transcripts import Transcript, TranscriptEvent
 from junctor.routers.answers import Answer, EventStream, Http, ticket_headers
 from junctor.routers.credentials import credential_of
 from junctor.routers.errors import ERROR_FACE
+from junctor.routers.multipart import Form
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.openai.forms import decode_form, transcription_of, translation_of
 from junctor.routers.openai.renderings import delta_event, done_event, render, server_sent
 from junctor.routers.presence import Attended
-from junctor.routers.uploads import Form, read_form
+from junctor.routers.uploads import read_form
 from junctor.routers.visits import Visit, shutting_down, visit_of
 
 CONTRACT = "openai"

@@ -19,7 +19,8 @@ from junctor.core.errors import (
     OverloadedError,
     TooLargeError,
 )
-from junctor.routers.uploads import MAX_PARTS, Form, read_form
+from junctor.routers.multipart import MAX_PARTS, Form
+from junctor.routers.uploads import read_form
 
 BOUNDARY = "b1946ac92492d234"
 FIELDS = frozenset({"model", "prompt"})
