@@ -1,18 +1,22 @@
 """Streams are closed, whatever becomes of the client."""
 
 import asyncio
+from typing import Any, cast
 
 import pytest
+from litestar.types import Scope
 
 from junctor.routers.answers import Answer, EventStream
 from tests.waiting import until
+
+SCOPE = cast("Scope", {"type": "http"})
 
 
 class Wire:
     """Keeps what was sent; the client may leave after so many messages."""
 
     def __init__(self, *, leaves_after: int = 1000, stalls: bool = False) -> None:
-        self.sent: list[dict[str, object]] = []
+        self.sent: list[dict[str, Any]] = []
         self._leaves_after = leaves_after
         self._stalls = stalls
         self._left = asyncio.Event()
@@ -54,13 +58,13 @@ class Source:
 async def stream(source: Source, wire: Wire) -> None:
     events = source.events()
     first = await anext(events)
-    await EventStream(first=first, rest=events, farewell=b"bye")({}, wire.receive, wire.send)
+    await EventStream(first=first, rest=events, farewell=b"bye")(SCOPE, wire.receive, wire.send)
 
 
 async def test_answer():
     """A whole answer has its length and its headers."""
     wire = Wire()
-    await Answer(body=b"{}", headers=[("x-a", "b")])({}, wire.receive, wire.send)
+    await Answer(body=b"{}", headers=[("x-a", "b")])(SCOPE, wire.receive, wire.send)
 
     assert wire.sent[0]["headers"] == [
         (b"content-type", b"application/json"),

@@ -56,7 +56,6 @@ from junctor.routers.openai.errors import OPENAI_FACE
 from tests.fakes.plugins import Offering, plugins
 
 UPSTREAM = "upstream said sk-proj-AbCdEfGh1234567890 at /srv/models/x.bin"
-WHERE = {"provider": "fake", "model": "one"}
 
 SAMPLES: tuple[JunctorError, ...] = (
     JunctorError("odd"),
@@ -75,17 +74,17 @@ SAMPLES: tuple[JunctorError, ...] = (
     ConcurrencyLimitedError(limit=5),
     InsufficientBalanceError("empty"),
     ClientGoneError("gone"),
-    ProviderError(UPSTREAM, **WHERE),
-    ProviderTimeoutError(UPSTREAM, **WHERE),
-    ProviderUnavailableError(UPSTREAM, **WHERE),
-    ProviderRateLimitedError(UPSTREAM, **WHERE),
-    ProviderQuotaError(UPSTREAM, **WHERE),
-    ProviderAuthError(UPSTREAM, **WHERE),
-    ProviderRejectedError(UPSTREAM, **WHERE),
-    ProviderAnswerError(UPSTREAM, **WHERE),
-    ProviderBusyError(UPSTREAM, **WHERE),
+    ProviderError(UPSTREAM, provider="fake"),
+    ProviderTimeoutError(UPSTREAM, provider="fake"),
+    ProviderUnavailableError(UPSTREAM, provider="fake"),
+    ProviderRateLimitedError(UPSTREAM, provider="fake"),
+    ProviderQuotaError(UPSTREAM, provider="fake"),
+    ProviderAuthError(UPSTREAM, provider="fake"),
+    ProviderRejectedError(UPSTREAM, provider="fake"),
+    ProviderAnswerError(UPSTREAM, provider="fake"),
+    ProviderBusyError(UPSTREAM, provider="fake"),
     NoCandidateError([f"fake:one ({UPSTREAM})"], temporary=True),
-    AllCandidatesFailedError([ProviderTimeoutError(UPSTREAM, **WHERE)]),
+    AllCandidatesFailedError([ProviderTimeoutError(UPSTREAM, provider="fake")]),
     DeadlineExceededError(seconds=3),
     OverloadedError("full"),
     InternalError(),

@@ -74,6 +74,8 @@ async def test_life_of_the_process(tmp_path):
     config = tmp_path / "junctor.toml"
     config.write_text(CONFIG.format(level="info"), "utf-8")
     async with process(config) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
         announced = (await child.stdout.readline()).decode()
         config.write_text(CONFIG.format(level="shouting"), "utf-8")
         child.send_signal(signal.SIGHUP)

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import cast
 
 import pytest
 from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from litestar import Request
+from litestar.types import Receive, Scope
 
 from junctor.core.dispatch import Deadline
 from junctor.core.errors import (
@@ -19,6 +21,7 @@ from junctor.core.errors import (
     OverloadedError,
     TooLargeError,
 )
+from junctor.routers.answers import Http
 from junctor.routers.multipart import MAX_PARTS, Form
 from junctor.routers.uploads import read_form
 
@@ -57,6 +60,11 @@ FILE = ('name="file"; filename="a.wav"', AUDIO)
 MODEL = ('name="model"', b"whisper")
 
 
+def request_of(headers: list[tuple[bytes, bytes]], receive: Receive) -> Http:
+    scope = {"type": "http", "headers": headers, "path": "/", "method": "POST"}
+    return Request(cast("Scope", scope), receive)
+
+
 async def read(
     pieces: Iterable[bytes | None],
     *,
@@ -80,8 +88,7 @@ async def read(
         name.replace("_", "-"): value for name, value in headers.items()
     }
     raw = [(name.encode(), value.encode()) for name, value in sent.items()]
-    scope = {"type": "http", "headers": raw, "path": "/", "method": "POST"}
-    return await read_form(Request(scope, receive), bill or Bill(), fields=FIELDS, limit=limit)
+    return await read_form(request_of(raw, receive), bill or Bill(), fields=FIELDS, limit=limit)
 
 
 async def test_file_and_texts():
@@ -194,6 +201,5 @@ async def test_slow_body():
         await messages.wait()
 
     headers = [(b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode())]
-    scope = {"type": "http", "headers": headers, "path": "/", "method": "POST"}
     with pytest.raises(DeadlineExceededError):
-        await read_form(Request(scope, receive), Bill(seconds=0.01), fields=FIELDS, limit=100)
+        await read_form(request_of(headers, receive), Bill(seconds=0.01), fields=FIELDS, limit=100)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from attrs import evolve
 from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
 from junctor.conf.settings import Limits, Model, Team
 from junctor.core.cards import Capability
@@ -44,7 +45,7 @@ def session_for(server: Served) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(server.url, headers=server.authorization)
 
 
-async def line_of(lines: list[dict[str, object]]) -> dict[str, object]:
+async def line_of(lines: Sequence[EventDict]) -> EventDict:
     """Wait for the request's line: it is written when all is settled."""
     await until(lambda: lines)
     return lines[0]

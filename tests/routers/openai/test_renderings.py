@@ -5,11 +5,13 @@ import json
 import pytest
 from openai.types.audio import Transcription, TranscriptionVerbose, TranslationVerbose
 
+from junctor.contracts.openai import Granularity, ResponseFormat
 from junctor.core.requests import Task, TranscribeRequest
 from junctor.core.testing.clips import silent_clip
 from junctor.core.testing.fakes import transcript_of
 from junctor.core.transcripts import Segment, Transcript, Word
 from junctor.routers.openai.renderings import (
+    Rendering,
     delta_event,
     done_event,
     render,
@@ -21,11 +23,15 @@ SAID = transcript_of("good morning", seconds=2.0, language="th")
 PLAIN = Transcript(text="good morning")
 
 
-def rendered(transcript: Transcript = SAID, response_format: str = "verbose_json", *asked: str):
+def rendered(
+    transcript: Transcript = SAID,
+    response_format: ResponseFormat = "verbose_json",
+    *asked: Granularity,
+) -> Rendering:
     return render(transcript, REQUEST, response_format=response_format, granularities=asked)
 
 
-def verbose(transcript: Transcript = SAID, *asked: str) -> TranscriptionVerbose:
+def verbose(transcript: Transcript = SAID, *asked: Granularity) -> TranscriptionVerbose:
     """Decode strictly, as no SDK does: every field must be there and of its type."""
     body = rendered(transcript, "verbose_json", *asked).body
     return TranscriptionVerbose.model_validate_json(body, strict=True)
