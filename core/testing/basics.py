@@ -5,7 +5,7 @@ import json
 import re
 import sys
 from asyncio import create_subprocess_exec, subprocess
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 import pytest
 
@@ -30,12 +30,20 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 class BasicConformance:
     """Cards, import, start and close."""
 
-    pytestmark = pytest.mark.asyncio(loop_scope="class")
-
+    loop_scope: ClassVar[Literal["function", "class"]] = "function"
+    """Whether each test has an event loop of its own, or the class has one for all."""
     import_seconds: ClassVar[float] = 2.0
     """CPU time that importing the provider's module may take, seconds."""
+    pytestmark: ClassVar[list[pytest.MarkDecorator]]
     module: ClassVar[str | None] = None
     """The module that names the provider; where its class is defined, unless given."""
+
+    def __init_subclass__(cls) -> None:
+        """Mark the tests as asynchronous, on the loop that was chosen."""
+        if cls.__name__.startswith("Test"):  # of several such marks, pytest heeds the base's
+            own = cls.__dict__.get("pytestmark", [])
+            marks = own if isinstance(own, list) else [own]
+            cls.pytestmark = [*marks, pytest.mark.asyncio(loop_scope=cls.loop_scope)]
 
     @pytest.fixture
     def provider(self) -> Provider:

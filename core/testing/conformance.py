@@ -59,20 +59,20 @@ class ProviderConformance(BasicConformance):
         """Return a few seconds in which something is said in `language`; override it."""
         raise NotImplementedError
 
-    @pytest_asyncio.fixture(loop_scope="class")
+    @pytest_asyncio.fixture
     async def long_clip(self, clip: Clip) -> Clip:
         """Return a recording whose work can be cancelled under way: `clip`, ten times."""
         import numpy as np
 
         return clip_of(np.tile(await clip.samples(), 10))
 
-    @pytest_asyncio.fixture(loop_scope="class")
+    @pytest_asyncio.fixture
     async def started(self, provider: Provider) -> AsyncIterator[Provider]:
         """
         Start the provider, and close it after the test.
 
-        All tests of the class share an event loop: where starting is dear, override this with a
-        fixture of class scope.
+        Where starting is dear, override this with a fixture of class scope, and set `loop_scope`
+        to `class`.
         """
         async with asyncio.timeout(self.patience):
             await provider.start()

@@ -118,10 +118,9 @@ def check(request: TranscribeRequest) -> None:
 @hookimpl
 def junctor_providers(settings: Settings) -> Sequence[SphinxProvider]:
     """Return the provider, or say which extra is missing."""
-    for package, extra in (("pocketsphinx", "sphinx"), ("faster_whisper", "whisper")):
+    for package in ("pocketsphinx", "faster_whisper"):  # the latter carries the speech detector
         if importlib.util.find_spec(package) is None:
             raise NotConfiguredError(
-                f"{package} is not installed (speech detection comes with the extra `whisper`). "
-                f"Install it with: pip install 'junctor[{extra}]'"
+                f"{package} is not installed. Install it with: pip install 'junctor[sphinx]'"
             )
     return [SphinxProvider(plugin_settings(settings, NAME, SphinxSettings))]

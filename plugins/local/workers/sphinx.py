@@ -56,6 +56,7 @@ class SphinxWorker:
 
         samples = np.frombuffer(job.payload, np.float32)
         self._decoder.set_cmn(self._cmn)  # else the recording before would change what is heard
+        self._decoder.start_stream()
         spans = [part for span in speech_spans(samples) for part in phrases(*span)]
         if spans:
             yield Spoken(language="en")

@@ -20,7 +20,9 @@ SENTENCE = "the weather is very nice"
 
 @pytest.mark.slow
 class TestSphinx(ProviderConformance):
-    """The rules of every provider."""
+    """The rules of every provider; one engine does all."""
+
+    loop_scope = "class"
 
     burst = 20
 
@@ -30,7 +32,7 @@ class TestSphinx(ProviderConformance):
 
     @pytest_asyncio.fixture(scope="class", loop_scope="class")
     @classmethod
-    async def started(cls):
+    async def started(cls):  # type: ignore[override]
         provider = SphinxProvider(SphinxSettings(max_queue=2))
         await provider.start()
         yield provider
