@@ -86,6 +86,7 @@ def _supply(
     seed: int, progress: "multiprocessing.sharedctypes.Synchronized[float]", batches: "Queue[Batch]"
 ) -> None:
     """Fill `batches` until the process that started this one is gone."""
+    batches.cancel_join_thread()
     torch.set_num_threads(1)
     examples, draw, parent = Examples(seed), random.Random(seed), os.getppid()  # noqa: S311
     while os.getppid() == parent:
