@@ -100,7 +100,7 @@ def process(command: list[str], *, core: int, env: dict[str, str] | None = None)
     """Run a command on one core until the block ends."""
     full = ["taskset", "-c", str(core), *command]
     log = tempfile.NamedTemporaryFile(delete=False)  # noqa: SIM115
-    child = subprocess.Popen(full, stdout=log, stderr=log, env={**os.environ, **(env or {})})  # noqa: S603
+    child = subprocess.Popen(full, stdout=log, stderr=log, env={**os.environ, **(env or {})})
     try:
         yield child.pid
     finally:
@@ -182,7 +182,7 @@ def start_junctor(stack: ExitStack, folder: Path, upstream: int) -> Target:
     config = folder / "junctor.toml"
     config.write_text(JUNCTOR.format(data=folder / "junctor", upstream=upstream))
     command = [sys.executable, "-m", "junctor.routers.cli"]
-    key = subprocess.run(  # noqa: S603
+    key = subprocess.run(
         [*command, "keys", "create", "--team", "benchmark"],
         env={**os.environ, "JUNCTOR_CONFIG": str(config)},
         check=True,

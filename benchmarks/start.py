@@ -84,7 +84,7 @@ log_level = "error"
 
 def once(program: str, *arguments: str) -> tuple[float, float]:
     """Run a program in a process of its own; return CPU seconds and peak MB."""
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", program + REPORT, *arguments],
         check=True,
         capture_output=True,
