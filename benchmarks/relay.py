@@ -203,7 +203,9 @@ def start_litellm(stack: ExitStack, folder: Path, upstream: int, litellm: str) -
     port = free_port()
     command = [litellm, "--config", str(config), "--port", str(port), "--num_workers", "1"]
     quiet = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_DOCS": "True"}
-    pid = stack.enter_context(process([*command, "--host", "127.0.0.1"], core=TARGET_CORE, env=quiet))
+    pid = stack.enter_context(
+        process([*command, "--host", "127.0.0.1"], core=TARGET_CORE, env=quiet)
+    )
     wait_for(port, "/health/liveliness", seconds=240)
     return Target(name="LiteLLM", port=port, pids=lambda: _tree(pid))
 
@@ -260,7 +262,8 @@ def report(targets: list[Target]) -> None:
     base = {q: median(one.percentile(q) for one in direct.alone) for q in (0.5, 0.99)}
     for target in targets:
         added = [
-            1000 * (median(one.percentile(q) for one in target.alone) - base[q]) for q in (0.5, 0.99)
+            1000 * (median(one.percentile(q) for one in target.alone) - base[q])
+            for q in (0.5, 0.99)
         ]
         print(
             f"{target.name:10} {median(one.rate for one in target.together):8.0f} "

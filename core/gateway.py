@@ -28,6 +28,7 @@ from junctor.core.requests import ChatReply, ChatRequest, Task, TranscribeReques
 from junctor.core.snapshots import Snapshot
 from junctor.core.tickets import Ticket
 from junctor.core.transcripts import Segment, Transcript, TranscriptDelta, TranscriptEvent
+from junctor.core.visits import current_visit
 
 A = TypeVar("A")
 
@@ -67,7 +68,12 @@ class Gateway:
     _decodes: dict[int, asyncio.Semaphore] = field(factory=dict, init=False)
 
     async def admit(
-        self, *, contract: str, operation: str, credential: str | None, request_id: str
+        self,
+        *,
+        contract: str,
+        operation: str,
+        credential: str | None,
+        request_id: str | None = None,
     ) -> Ticket:
         """
         Let a request in, or say why not; close the ticket whatever becomes of it.
@@ -76,7 +82,8 @@ class Gateway:
             contract: our name of the contract, for log and ledger.
             operation: what is asked, for log and ledger.
             credential: the API key as it was sent; None when there was none.
-            request_id: names the request in log, ledger and answer.
+            request_id: names the request in log, ledger and answer; None takes the one that the
+                server gave it.
 
         Raises:
             AuthenticationError: no key, an unknown or a revoked one.
@@ -85,7 +92,11 @@ class Gateway:
             OverloadedError: the server is full, or cannot write its journal.
 
         """
+        visit = current_visit()
+        visit.contract, visit.operation = contract, operation
         principal = await self.accounts.authenticate(credential)
+        visit.team = principal.team
+        name = request_id or visit.request_id
         async with AsyncExitStack() as undo:
             snapshot = self.enter()
             undo.callback(self.leave, snapshot)
@@ -95,11 +106,11 @@ class Gateway:
             slot = await self.concurrency.acquire(principal)
             undo.push_async_callback(slot.release)
             reservation = self.ledger.reserve(
-                request_id=request_id, principal=principal, contract=contract, operation=operation
+                request_id=name, principal=principal, contract=contract, operation=operation
             )
             held = undo.pop_all()
-        return Ticket(
-            request_id=request_id,
+        visit.ticket = ticket = Ticket(
+            request_id=name,
             contract=contract,
             operation=operation,
             principal=principal,
@@ -110,6 +121,7 @@ class Gateway:
             held=held,
             load=self.load,
         )
+        return ticket
 
     async def open_clip(self, ticket: Ticket, data: bytes, *, filename: str | None) -> Clip:
         """

@@ -10,8 +10,8 @@ from litestar.datastructures import State
 from litestar.types import Receive, Scope, Send
 
 from junctor.core.errors import ClientGoneError
+from junctor.core.presence import Attended
 from junctor.core.tickets import Ticket
-from junctor.routers.presence import Attended
 
 Http = Request[None, None, State]
 """The request that handlers take: no user, no session."""

@@ -13,13 +13,14 @@ from litestar.utils import join_paths
 
 from junctor.conf.settings import Settings
 from junctor.core.complaints import Complaints
+from junctor.core.faces import ERROR_FACE, ErrorFace, ErrorFaces
 from junctor.core.gateway import Gateway
 from junctor.core.plugin_status import Stage, refuse_failures
 from junctor.core.plugins import Plugins
 from junctor.core.runtime import Runtime
 from junctor.core.telemetry import Telemetry
 from junctor.routers import openai, system
-from junctor.routers.errors import ERROR_FACE, ErrorFace, ErrorFaces, error_handler, refusal_of
+from junctor.routers.errors import error_handler, refusal_of
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.visits import VisitLayer
 

@@ -13,8 +13,8 @@ from junctor.contracts.system import Health, PluginHealth
 from junctor.core.plugin_status import PluginStatus, State
 from junctor.core.redaction import publishable
 from junctor.core.runtime import Condition, Runtime
-from junctor.routers.answers import Answer, Http
-from junctor.routers.visits import visit_of
+from junctor.core.visits import current_visit
+from junctor.routers.answers import Answer
 
 BACKEND = "junctor"
 
@@ -28,21 +28,21 @@ def server_version() -> str:
 
 
 @get("/health")
-async def show_health(request: Http, runtime: NamedDependency[Runtime]) -> ASGIApp:
+async def show_health(runtime: NamedDependency[Runtime]) -> ASGIApp:
     """
     Tell whether the server lives, is ready, and what is wrong with it.
 
     Anybody may ask, and operators need the reasons, so these are told with secrets masked and
     folders cut away.
     """
-    visit_of(request.scope).operation = "health"
+    current_visit().operation = "health"
     return Answer(body=msgspec.json.encode(health_of(runtime.condition())))
 
 
 @get("/metrics")
-async def show_metrics(request: Http, runtime: NamedDependency[Runtime]) -> ASGIApp:
+async def show_metrics(runtime: NamedDependency[Runtime]) -> ASGIApp:
     """Show all metrics in Prometheus' text format."""
-    visit_of(request.scope).operation = "metrics"
+    current_visit().operation = "metrics"
     body = await asyncio.to_thread(runtime.telemetry.metrics.render)
     return Answer(body=body, media_type=CONTENT_TYPE_LATEST)
 

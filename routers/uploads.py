@@ -8,9 +8,9 @@ from litestar.types import Receive
 
 from junctor.core.dispatch import Deadline
 from junctor.core.errors import DeadlineExceededError, TooLargeError
+from junctor.core.presence import gone
 from junctor.routers.answers import Http
 from junctor.routers.multipart import Form, FormParser, boundary_of
-from junctor.routers.presence import gone
 
 
 class Account(Protocol):

@@ -8,89 +8,21 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable
-from time import monotonic
-from typing import TYPE_CHECKING, cast
 
-from attrs import define, field
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from junctor.core.errors import ClientGoneError, JunctorError, OverloadedError
-from junctor.core.telemetry import RequestRecord, Telemetry
+from junctor.core.errors import JunctorError, OverloadedError
+from junctor.core.telemetry import Telemetry
 from junctor.core.tracing import Note, NoTracing
-
-if TYPE_CHECKING:
-    from junctor.core.tickets import Ticket
+from junctor.core.visits import CLIENT_GONE, VISIT, Visit
 
 Refuse = Callable[[Scope, JunctorError], ASGIApp]
 """Renders an error in the contract of the scope's path."""
 
 REQUEST_ID = b"x-request-id"
-CLIENT_GONE = 499
-"""Status in the log of a request whose client left before the answer."""
-
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_KEY = "junctor.visit"
-
-
-@define(eq=False, kw_only=True)
-class Visit:
-    """One request, from its first byte to its last."""
-
-    request_id: str
-    contract: str = ""
-    operation: str = ""
-    team: str | None = None
-    ticket: "Ticket | None" = None
-    """Set once it is admitted; knows who answered."""
-    status: int = CLIENT_GONE
-    """HTTP status, once the answer has begun."""
-    error: str | None = None
-    """Class name of the error that was answered."""
-    started: float = field(factory=monotonic)
-
-    @property
-    def failure(self) -> str | None:
-        """Class name of what it ended with; None when it ended well."""
-        if self.error is not None or self.ticket is None or self.ticket.error is None:
-            return self.error
-        is_gone = isinstance(self.ticket.error, (asyncio.CancelledError, GeneratorExit))
-        kind = ClientGoneError if is_gone else type(self.ticket.error)
-        return kind.__name__
-
-    def record(self) -> RequestRecord:
-        """Return what is known of it, for its log line and its metrics."""
-        ticket = self.ticket
-        return RequestRecord(
-            request_id=self.request_id,
-            contract=self.contract,
-            operation=self.operation,
-            team=self.team,
-            provider=ticket.provider if ticket else None,
-            model=ticket.model if ticket else None,
-            attempts=ticket.attempts if ticket else 0,
-            status=self.status,
-            audio_seconds=ticket.clip.seconds if ticket and ticket.clip else 0.0,
-            seconds=monotonic() - self.started,
-            error=self.failure,
-        )
-
-    def note(self) -> Note:
-        """Return what is known of it, for its span."""
-        record = self.record()
-        note: Note = {
-            "name": f"{record.contract or 'junctor'} {record.operation or 'request'}",
-            "http.response.status_code": record.status,
-            "junctor.request_id": record.request_id,
-            "junctor.team": record.team or "",
-            "junctor.provider": record.provider or "",
-            "junctor.attempts": record.attempts,
-            "junctor.audio_seconds": record.audio_seconds,
-        }
-        if record.error is not None:
-            note["junctor.error"] = record.error
-        return note
 
 
 def shutting_down() -> OverloadedError:
@@ -98,20 +30,10 @@ def shutting_down() -> OverloadedError:
     return OverloadedError("The server is shutting down. Try again.")
 
 
-def visit_of(scope: Scope) -> Visit:
-    """Return the visit of a request; made on the spot for an application without the layer."""
-    visit = cast("dict[str, object]", scope).get(_KEY)
-    if isinstance(visit, Visit):
-        return visit
-    return _begun(scope)
-
-
 def _begun(scope: Scope) -> Visit:
     sent = next((value for name, value in scope["headers"] if name == REQUEST_ID), b"")
     is_sane = _SANE_ID.fullmatch(sent) is not None
-    visit = Visit(request_id=sent.decode() if is_sane else secrets.token_hex(16))
-    cast("dict[str, object]", scope)[_KEY] = visit
-    return visit
+    return Visit(request_id=sent.decode() if is_sane else secrets.token_hex(16))
 
 
 class VisitLayer:
@@ -142,6 +64,7 @@ class VisitLayer:
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
+        VISIT.set(visit)  # the server gives every request a task, and a context, of its own
         with bound_contextvars(request_id=visit.request_id):
             if self._is_traced:
                 await self._traced(visit, scope, receive, tagged)

@@ -110,7 +110,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "Word": "text start end confidence speaker",
     },
     "testing.basics": {
-        "BasicConformance": "import_seconds module provider",
+        "BasicConformance": "import_seconds loop_scope module provider",
         "HEAVY": "",
     },
     "testing.clips": {

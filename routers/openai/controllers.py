@@ -11,22 +11,23 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from junctor.contracts.openai import ModelCard, ModelList, TranscriptionForm, TranslationForm
+from junctor.core.credentials import credential_of
 from junctor.core.errors import InternalError, JunctorError, UnknownModelError
+from junctor.core.faces import ERROR_FACE
 from junctor.core.gateway import Gateway
+from junctor.core.presence import Attended
 from junctor.core.requests import TranscribeRequest
 from junctor.core.snapshots import PublicModel
 from junctor.core.tickets import Ticket
 from junctor.core.transcripts import Transcript, TranscriptEvent
+from junctor.core.visits import Visit, current_visit
 from junctor.routers.answers import Answer, EventStream, Http, ticket_headers
-from junctor.routers.credentials import credential_of
-from junctor.routers.errors import ERROR_FACE
 from junctor.routers.multipart import Form
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.openai.forms import decode_form, transcription_of, translation_of
 from junctor.routers.openai.renderings import delta_event, done_event, render, server_sent
-from junctor.routers.presence import Attended
 from junctor.routers.uploads import read_form
-from junctor.routers.visits import Visit, shutting_down, visit_of
+from junctor.routers.visits import shutting_down
 
 CONTRACT = "openai"
 TRANSCRIPTION_FIELDS = frozenset(TranscriptionForm.__struct_fields__)
@@ -50,7 +51,7 @@ async def create_transcription(request: Http, gateway: NamedDependency[Gateway])
             if not form.stream:
                 transcript = await gateway.transcribe(ticket, asked, model=model)
                 return _answered(ticket, transcript, asked, form)
-            visit = visit_of(request.scope)
+            visit = current_visit()
             events = _events(gateway.stream_transcribe(ticket, asked, model=model), ticket, visit)
             first = await anext(events)
         stack.pop_all()  # the events close the ticket
@@ -96,16 +97,9 @@ async def show_model(
 
 
 async def _admitted(request: Http, gateway: Gateway, operation: str) -> Ticket:
-    visit = visit_of(request.scope)
-    visit.contract, visit.operation = CONTRACT, operation
-    ticket = await gateway.admit(
-        contract=CONTRACT,
-        operation=operation,
-        credential=credential_of(request.headers),
-        request_id=visit.request_id,
+    return await gateway.admit(
+        contract=CONTRACT, operation=operation, credential=credential_of(request.headers)
     )
-    visit.ticket, visit.team = ticket, ticket.principal.team
-    return ticket
 
 
 async def _upload(request: Http, ticket: Ticket, fields: frozenset[str]) -> Form:
@@ -174,7 +168,7 @@ def _error_event(error: JunctorError, visit: Visit) -> bytes:
 
 
 async def _models(request: Http, gateway: Gateway) -> Sequence[PublicModel]:
-    visit = visit_of(request.scope)
+    visit = current_visit()
     visit.contract, visit.operation = CONTRACT, "models"
     principal = await gateway.accounts.authenticate(credential_of(request.headers))
     visit.team = principal.team

@@ -27,7 +27,7 @@ from junctor.core.errors import (
     UnknownModelError,
     UnsupportedOptionError,
 )
-from junctor.routers.errors import ErrorFace, ErrorRow, Refusal
+from junctor.core.faces import ErrorFace, ErrorRow, Refusal
 
 _INVALID = "invalid_request_error"
 _SERVER = "server_error"

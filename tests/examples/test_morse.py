@@ -198,10 +198,10 @@ def test_counts_attempts_over_any_contract(served):
 @pytest.mark.parametrize(
     ("body", "headers", "status", "title"),
     [
-        (b"x", {"Authorization": "Bearer jn_nobody_knows"}, 401, "Authentication"),
-        (b"x", {"x-nothing": "here"}, 401, "Authentication"),
-        (b"not audio", {}, 400, "Media"),
-        (b"", {}, 400, "Media"),
+        (b"x", {"Authorization": "Bearer jn_nobody_knows"}, 401, "Not authenticated"),
+        (b"x", {"x-nothing": "here"}, 401, "Not authenticated"),
+        (b"not audio", {}, 400, "Bad request"),
+        (b"", {}, 400, "Bad request"),
     ],
     ids=["wrong key", "no key", "not audio", "empty"],
 )

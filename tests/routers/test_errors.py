@@ -43,15 +43,10 @@ from junctor.core.errors import (
     UnknownModelError,
     UnsupportedOptionError,
 )
+from junctor.core.faces import ERROR_FACE, ErrorFace, ErrorFaces, ErrorRow
 from junctor.core.hooks import hookimpl
 from junctor.routers.app import create_app
-from junctor.routers.errors import (
-    ERROR_FACE,
-    ErrorFace,
-    ErrorFaces,
-    ErrorRow,
-    as_junctor_error,
-)
+from junctor.routers.errors import as_junctor_error
 from junctor.routers.openai.errors import OPENAI_FACE
 from tests.fakes.plugins import Offering, plugins
 

@@ -11,8 +11,9 @@ from junctor.conf.settings import Telemetry as Settings
 from junctor.core.attempts import Attempt
 from junctor.core.telemetry import Telemetry
 from junctor.core.tracing import Note
+from junctor.core.visits import current_visit
 from junctor.routers.answers import Answer
-from junctor.routers.visits import VisitLayer, visit_of
+from junctor.routers.visits import VisitLayer
 
 
 @define
@@ -63,8 +64,8 @@ async def visit(app, *headers: tuple[bytes, bytes], telemetry: Telemetry | None 
 
 
 async def answer(scope, receive, send):
-    visit_of(scope).contract = "openai"
-    visit_of(scope).operation = "models"
+    current_visit().contract = "openai"
+    current_visit().operation = "models"
     await Answer(body=b"ok")(scope, receive, send)
 
 

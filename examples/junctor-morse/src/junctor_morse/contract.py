@@ -5,9 +5,7 @@ Errors are problem details (RFC 9457). A handler walks the gateway's way and no 
 the clip, transcribe, and close the ticket, which settles what the request costs.
 """
 
-import secrets
-
-import structlog
+from junctor.core.credentials import credential_of
 from junctor.core.errors import (
     AuthenticationError,
     ConcurrencyLimitedError,
@@ -16,21 +14,23 @@ from junctor.core.errors import (
     InsufficientBalanceError,
     InternalError,
     JunctorError,
+    MethodNotAllowedError,
     NoCandidateError,
+    NotFoundError,
     OverloadedError,
-    ProviderError,
     RateLimitedError,
     RequestError,
     TooLargeError,
 )
+from junctor.core.faces import ERROR_FACE, ErrorFace, ErrorRow, Refusal
 from junctor.core.gateway import Gateway
+from junctor.core.presence import Attended
 from junctor.core.requests import TranscribeRequest
 from junctor.core.tickets import Ticket
-from litestar import Request, Response, Router, get, post
+from litestar import Request, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
-from litestar.exceptions import HTTPException
-from msgspec import Struct
+from msgspec import Struct, json
 
 from junctor_morse.provider import CARD
 from junctor_morse.tally import Tally
@@ -39,25 +39,6 @@ from junctor_morse.transcripts import LANGUAGE, words_per_minute
 PATH = "/morse/v1"
 
 Http = Request[None, None, State]
-
-_STATUSES: dict[type[JunctorError], int] = {
-    AuthenticationError: 401,
-    InsufficientBalanceError: 402,
-    ForbiddenError: 403,
-    TooLargeError: 413,
-    RateLimitedError: 429,
-    ConcurrencyLimitedError: 429,
-    RequestError: 400,
-    NoCandidateError: 503,
-    OverloadedError: 503,
-    DeadlineExceededError: 504,
-    InternalError: 500,
-    JunctorError: 502,
-}
-"""The nearest class of an error's line counts; what is left is a provider's failure."""
-
-_FAILED = "The provider failed. Try again."
-"""What a single provider says may quote addresses or keys; it is for the log."""
 
 
 class Decoded(Struct, frozen=True, kw_only=True):
@@ -90,11 +71,16 @@ class Problem(Struct, frozen=True, kw_only=True):
 @post("/decode", status_code=200)
 async def decode(request: Http, gateway: NamedDependency[Gateway]) -> Decoded:
     """Read the recording that is the request's body."""
-    async with await _admitted(request, gateway, "decode") as ticket:
-        clip = await gateway.open_clip(ticket, await _body(request, ticket), filename=None)
-        asked = TranscribeRequest(audio=clip, language=LANGUAGE, word_timestamps=True)
-        transcript = await gateway.transcribe(ticket, asked, model=CARD.name)
-        return Decoded(text=transcript.text, wpm=words_per_minute(transcript), seconds=clip.seconds)
+    key = credential_of(request.headers)
+    async with await gateway.admit(contract="morse", operation="decode", credential=key) as ticket:
+        body = await _body(request, ticket)
+        async with Attended(request.receive):  # a client that leaves stops the work
+            clip = await gateway.open_clip(ticket, body, filename=None)
+            asked = TranscribeRequest(audio=clip, language=LANGUAGE, word_timestamps=True)
+            transcript = await gateway.transcribe(ticket, asked, model=CARD.name)
+            return Decoded(
+                text=transcript.text, wpm=words_per_minute(transcript), seconds=clip.seconds
+            )
 
 
 @get("/stats")
@@ -102,54 +88,47 @@ async def stats(
     request: Http, gateway: NamedDependency[Gateway], tally: NamedDependency[Tally]
 ) -> Stats:
     """Say what was done so far."""
-    await gateway.accounts.authenticate(_credential(request))
+    await gateway.accounts.authenticate(credential_of(request.headers))
     return Stats(attempts=tally.outcomes, seconds=tally.audio_seconds)
-
-
-async def _admitted(request: Http, gateway: Gateway, operation: str) -> Ticket:
-    return await gateway.admit(
-        contract="morse",
-        operation=operation,
-        credential=_credential(request),
-        request_id=_request_id(),
-    )
-
-
-def _credential(request: Http) -> str | None:
-    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-    return bearer.strip() or request.headers.get("x-api-key")
-
-
-def _request_id() -> str:
-    # junctor binds the id that its log line and the header x-request-id have.
-    known = structlog.contextvars.get_contextvars().get("request_id")
-    return str(known) if known else secrets.token_hex(16)
 
 
 async def _body(request: Http, ticket: Ticket) -> bytes:
     pieces = []
-    async for piece in request.stream():
-        ticket.buffer(len(piece))
-        pieces.append(piece)
+    async with ticket.deadline.enforced():
+        async for piece in request.stream():
+            ticket.buffer(len(piece))
+            pieces.append(piece)
     return b"".join(pieces)
 
 
-def _problem(_request: Http, error: Exception) -> Response[Problem]:
-    """Say any error in this contract's shape; what a defect says stays inside."""
-    if isinstance(error, HTTPException):
-        status, detail = error.status_code, error.detail
-    elif isinstance(error, JunctorError):
-        status = next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
-        detail = _FAILED if isinstance(error, ProviderError) else str(error)
-    else:
-        structlog.get_logger().error("morse_defect", exc_info=error)
-        return _problem(_request, InternalError())
-    name = type(error).__name__.removesuffix("Error").removesuffix("Exception")
-    return Response(
-        Problem(title=name, status=status, detail=detail),
-        status_code=status,
-        media_type="application/problem+json",
+def _problem(refusal: Refusal) -> bytes:
+    return json.encode(
+        Problem(title=refusal.row.type, status=refusal.status, detail=refusal.message)
     )
+
+
+FACE = ErrorFace(
+    contract="morse",
+    rows={
+        JunctorError: ErrorRow(502, "Provider failed"),
+        RequestError: ErrorRow(400, "Bad request"),
+        AuthenticationError: ErrorRow(401, "Not authenticated"),
+        InsufficientBalanceError: ErrorRow(402, "Nothing left for today"),
+        ForbiddenError: ErrorRow(403, "Not allowed"),
+        NotFoundError: ErrorRow(404, "Not found"),
+        MethodNotAllowedError: ErrorRow(405, "Method not allowed"),
+        TooLargeError: ErrorRow(413, "Too large"),
+        RateLimitedError: ErrorRow(429, "Too many requests"),
+        ConcurrencyLimitedError: ErrorRow(429, "Too many requests"),
+        InternalError: ErrorRow(500, "Internal error"),
+        NoCandidateError: ErrorRow(503, "Nobody can serve this"),
+        OverloadedError: ErrorRow(503, "Overloaded"),
+        DeadlineExceededError: ErrorRow(504, "Out of time"),
+    },
+    envelope=_problem,
+    media_type="application/problem+json",
+)
+"""The nearest class above an error counts; the server says 404 and 405 below our path with it."""
 
 
 def router(tally: Tally) -> Router:
@@ -158,5 +137,5 @@ def router(tally: Tally) -> Router:
         PATH,
         route_handlers=[decode, stats],
         dependencies={"tally": Provide(lambda: tally, sync_to_thread=False)},
-        exception_handlers={Exception: _problem, HTTPException: _problem, JunctorError: _problem},
+        opt={ERROR_FACE: FACE},
     )

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from junctor.core.errors import ClientGoneError
-from junctor.routers.presence import Attended
+from junctor.core.presence import Attended
 
 
 class Line:

@@ -1,14 +1,17 @@
 """Stop the work for a client that has left."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-
-from litestar.types import Receive
 
 from junctor.core.errors import ClientGoneError
 
 PATIENCE = 0.02
 """Seconds before it begins to listen: a quick answer then pays for no task (50 µs of CPU)."""
+
+
+Receive = Callable[[], Awaitable[Mapping[str, object]]]
+"""The channel of an ASGI request; litestar's `Request.receive` is one."""
 
 
 def gone() -> ClientGoneError:

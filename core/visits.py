@@ -1,0 +1,92 @@
+"""
+What is known of the request that is being served, from its first byte to its last.
+
+The outermost layer of the server begins a visit for each request and writes its one log line at
+the end. Whoever serves the request finds it by `current_visit`; `Gateway.admit` fills it in, so
+that the line of a plugin's contract says as much as ours.
+"""
+
+import asyncio
+import secrets
+from contextvars import ContextVar
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from junctor.core.errors import ClientGoneError
+from junctor.core.telemetry import RequestRecord
+from junctor.core.tracing import Note
+
+if TYPE_CHECKING:
+    from junctor.core.tickets import Ticket
+
+CLIENT_GONE = 499
+"""Status in the log of a request whose client left before the answer."""
+
+VISIT: "ContextVar[Visit | None]" = ContextVar("junctor_visit", default=None)
+"""The visit of the request that this task serves."""
+
+
+@define(eq=False, kw_only=True)
+class Visit:
+    """One request, from its first byte to its last."""
+
+    request_id: str
+    contract: str = ""
+    operation: str = ""
+    team: str | None = None
+    ticket: "Ticket | None" = None
+    """Set once it is admitted; knows who answered."""
+    status: int = CLIENT_GONE
+    """HTTP status, once the answer has begun."""
+    error: str | None = None
+    """Class name of the error that was answered."""
+    started: float = field(factory=monotonic)
+
+    @property
+    def failure(self) -> str | None:
+        """Class name of what it ended with; None when it ended well."""
+        if self.error is not None or self.ticket is None or self.ticket.error is None:
+            return self.error
+        is_gone = isinstance(self.ticket.error, (asyncio.CancelledError, GeneratorExit))
+        kind = ClientGoneError if is_gone else type(self.ticket.error)
+        return kind.__name__
+
+    def record(self) -> RequestRecord:
+        """Return what is known of it, for its log line and its metrics."""
+        ticket = self.ticket
+        return RequestRecord(
+            request_id=self.request_id,
+            contract=self.contract,
+            operation=self.operation,
+            team=self.team,
+            provider=ticket.provider if ticket else None,
+            model=ticket.model if ticket else None,
+            attempts=ticket.attempts if ticket else 0,
+            status=self.status,
+            audio_seconds=ticket.clip.seconds if ticket and ticket.clip else 0.0,
+            seconds=monotonic() - self.started,
+            error=self.failure,
+        )
+
+    def note(self) -> Note:
+        """Return what is known of it, for its span."""
+        record = self.record()
+        note: Note = {
+            "name": f"{record.contract or 'junctor'} {record.operation or 'request'}",
+            "http.response.status_code": record.status,
+            "junctor.request_id": record.request_id,
+            "junctor.team": record.team or "",
+            "junctor.provider": record.provider or "",
+            "junctor.attempts": record.attempts,
+            "junctor.audio_seconds": record.audio_seconds,
+        }
+        if record.error is not None:
+            note["junctor.error"] = record.error
+        return note
+
+
+def current_visit() -> Visit:
+    """Return the visit of the request being served; outside one, a visit that nobody reports."""
+    return VISIT.get() or Visit(request_id=secrets.token_hex(16))
