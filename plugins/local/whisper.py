@@ -194,9 +194,8 @@ def spec_of(model: str, settings: WhisperModelSettings) -> EngineSpec:
         beam_size=settings.beam_size or kind.beam_size,
         languages=tuple(code for tag in tags if (code := code_of(tag))),
         vad_filter=settings.vad_filter,
-        longest=settings.longest,
+        longest=settings.longest or kind.longest,
         pause=kind.pause,
-        joins=kind.joins,
         fallback=kind.fallback if fallback is None else fallback,
     )
     return EngineSpec(

@@ -44,7 +44,7 @@ class WhisperModelSettings(EngineSettings, frozen=True, kw_only=True):
     vad_filter: bool = True
     """Show it only what is speech."""
     longest: Seconds | None = None
-    """Longest stretch decoded at once; the model's window, 30 seconds."""
+    """Longest stretch decoded at once; the model's window, 30 seconds, and 5 for the tiny model."""
     fallback_temperatures: tuple[Temperature, ...] | None = None
     """Tried in order when a window decodes badly at temperature 0; Whisper's usual five."""
     quality: Share | None = None
@@ -78,8 +78,8 @@ class Kind:
     fallback: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     pause: float = 0.5
     """Silence that parts two stretches of speech, seconds."""
-    joins: bool = True
-    """Whether neighbouring stretches share a window."""
+    longest: float | None = None
+    """Longest stretch decoded at once, seconds; None for the model's window."""
     takes_prompt: bool = True
 
 
@@ -96,7 +96,7 @@ _TINY_KIND: Final = Kind(
     beam_size=1,
     fallback=(),
     pause=0.3,
-    joins=False,
+    longest=5.0,  # its window is 10 s, but it was mostly taught single sentences
     takes_prompt=False,
 )
 _SIZES: Final = (

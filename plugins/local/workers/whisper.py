@@ -47,11 +47,10 @@ class WhisperOptions(Struct, frozen=True):
     """Whisper's codes of the languages that may be detected; empty for all."""
     vad_filter: bool = True
     longest: float | None = None
-    """Longest stretch decoded at once, seconds; None for the model's own window."""
+    """Longest stretch decoded at once, seconds; neighbours are joined up to it. None for the
+    model's own window."""
     pause: float = 0.5
     """Silence that parts two stretches of speech, seconds."""
-    joins: bool = True
-    """Whether neighbouring stretches share a window."""
     fallback: tuple[float, ...] = ()
     """Temperatures tried one after another when a window decodes badly."""
 
@@ -132,8 +131,7 @@ class WhisperWorker:
             spans = speech_spans(samples, min_silence=self.options.pause, pad=0.2)
         else:
             spans = [(0.0, len(samples) / SAMPLE_RATE)] if len(samples) else []
-        parts = split(samples, spans, longest=longest)
-        return join(parts, longest=longest) if self.options.joins else parts
+        return join(split(samples, spans, longest=longest), longest=longest)
 
     def _language(
         self, args: WhisperArgs, samples: "NDArray[np.float32]", stretches: list[Span]
