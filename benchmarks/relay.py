@@ -292,7 +292,8 @@ def main() -> None:
         targets = start_all(stack, options.litellm)
         for target in targets:  # warm up
             measure(target, connections=options.connections, seconds=1)
-            target.alone.clear(), target.together.clear(), target.cpu.clear()
+            for figures in (target.alone, target.together, target.cpu):
+                figures.clear()
         for _ in range(options.rounds):
             for target in targets:
                 measure(target, connections=options.connections, seconds=options.seconds)
