@@ -1,7 +1,5 @@
 """What eSpeak says, as clips: real speech made at test time."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import soxr
 
@@ -27,8 +25,3 @@ def say(*sentences: str, voice: str = "en-us") -> Clip:
 def bare(text: str) -> str:
     """Return the text without spaces: eSpeak wants Thai words apart, and Whisper joins them."""
     return text.replace(" ", "")
-
-
-def joined(texts: Sequence[str]) -> str:
-    """Return several texts as one, without spaces."""
-    return bare("".join(texts))
