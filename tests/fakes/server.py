@@ -47,8 +47,13 @@ class Served:
 
 def server_settings(folder: Path, **more: Any) -> Settings:
     """Settings of a server on a free port, its data in `folder`."""
-    values = {"server": Server(port=0, shutdown_grace=1.0), "default_model": "fake:one", **more}
-    return Settings(storage=Storage(data_dir=str(folder)), **values)
+    values = {
+        "server": Server(port=0, shutdown_grace=1.0),
+        "storage": Storage(data_dir=str(folder)),
+        "default_model": "fake:one",
+        **more,
+    }
+    return Settings(**values)
 
 
 @asynccontextmanager
