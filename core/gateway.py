@@ -5,7 +5,7 @@ A router decodes, calls the gateway, and encodes; the gateway knows nothing of H
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Protocol, TypeVar, cast
 
@@ -16,7 +16,7 @@ from junctor.core.attempts import Attempt
 from junctor.core.audio import open_clip
 from junctor.core.audio.clip import Clip
 from junctor.core.cards import Capability, Feature, Tier
-from junctor.core.dispatch import Deadline, only, single
+from junctor.core.dispatch import Deadline, Order
 from junctor.core.ledger import Ledger
 from junctor.core.limits import ConcurrencyLimiter, RateLimiter
 from junctor.core.load import Load
@@ -203,7 +203,8 @@ class Gateway:
                 return cast("StreamTranscriber", provider).stream_transcribe(asked)
             return _in_one_piece(cast("Transcriber", provider), asked)
 
-        async with aclosing(self._run(ticket, plan, wish, open_)) as events:
+        order = self._order(ticket, plan, wish)
+        async with aclosing(ticket.snapshot.dispatcher.stream(plan, open_, order)) as events:
             async for event in events:
                 if isinstance(event, Transcript):
                     ticket.spend_audio()
@@ -224,18 +225,10 @@ class Gateway:
     def _plan(self, ticket: Ticket, wish: Wish) -> Plan:
         return self.hooks.plan(ticket.snapshot.planner.plan(wish), wish)
 
-    def _run(
-        self,
-        ticket: Ticket,
-        plan: Plan,
-        wish: Wish,
-        open_: Callable[[Candidate], AsyncIterator[A]],
-    ) -> AsyncGenerator[A, None]:
+    def _order(self, ticket: Ticket, plan: Plan, wish: Wish) -> Order:
         if not plan.candidates:
             raise refusal(plan)
-        return ticket.snapshot.dispatcher.run(
-            plan,
-            open_,
+        return Order(
             blank=Attempt(capability=wish.capability, audio_seconds=wish.seconds),
             deadline=ticket.deadline,
             trace=ticket.trace,
@@ -244,12 +237,12 @@ class Gateway:
     async def _transcribe(
         self, ticket: Ticket, request: TranscribeRequest, wish: Wish, plan: Plan
     ) -> Transcript:
-        def open_(candidate: Candidate) -> AsyncIterator[Transcript]:
+        def work(candidate: Candidate) -> Awaitable[Transcript]:
             transcriber = cast("Transcriber", ticket.snapshot.provider(candidate.card))
-            asked = evolve(request, model=candidate.card.id)
-            return single(lambda: transcriber.transcribe(asked))
+            return transcriber.transcribe(evolve(request, model=candidate.card.id))
 
-        transcript = await only(self._run(ticket, plan, wish, open_))
+        order = self._order(ticket, plan, wish)
+        transcript = await ticket.snapshot.dispatcher.answer(plan, work, order)
         ticket.spend_audio()
         return transcript
 
@@ -298,20 +291,21 @@ class Gateway:
                 ),
                 options={"temperature": 0.0},
             )
-            reply = await only(self._run(ticket, plan, wish, self._chat_opener(ticket, request)))
+            work = self._chat_work(ticket, request)
+            order = self._order(ticket, plan, wish)
+            reply = await ticket.snapshot.dispatcher.answer(plan, work, order)
             ticket.spend_tokens(reply.prompt_tokens + reply.completion_tokens)
             answers.append(reply.text.strip())
         return answers
 
-    def _chat_opener(
+    def _chat_work(
         self, ticket: Ticket, request: ChatRequest
-    ) -> Callable[[Candidate], AsyncIterator[ChatReply]]:
-        def open_(candidate: Candidate) -> AsyncIterator[ChatReply]:
+    ) -> Callable[[Candidate], Awaitable[ChatReply]]:
+        def work(candidate: Candidate) -> Awaitable[ChatReply]:
             model = cast("ChatModel", ticket.snapshot.provider(candidate.card))
-            asked = evolve(request, model=candidate.card.id)
-            return single(lambda: model.chat(asked))
+            return model.chat(evolve(request, model=candidate.card.id))
 
-        return open_
+        return work
 
 
 def _wish(

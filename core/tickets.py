@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Self
 from attrs import define, field
 
 from junctor.core.accounts import Principal
-from junctor.core.dispatch import Deadline, Trace
+from junctor.core.dispatch import Deadline
 from junctor.core.errors import ClientGoneError
 from junctor.core.limits import RateState
 from junctor.core.load import Load
+from junctor.core.operations import Trace
 from junctor.core.reservations import Reservation
 from junctor.core.transcripts import TranscriptDelta
 

@@ -10,13 +10,13 @@ from attrs import define, evolve, field
 from junctor.conf.settings import Breaker, Policy
 from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability
-from junctor.core.dispatch import Deadline, Dispatcher, Trace, only, single
+from junctor.core.dispatch import Deadline, Dispatcher, Order
 from junctor.core.errors import (
     AllCandidatesFailedError,
     DeadlineExceededError,
     InvalidRequestError,
+    NoCandidateError,
     ProviderAnswerError,
-    ProviderBusyError,
     ProviderError,
     ProviderRateLimitedError,
     ProviderRejectedError,
@@ -24,6 +24,7 @@ from junctor.core.errors import (
     ProviderUnavailableError,
 )
 from junctor.core.health import Health
+from junctor.core.operations import Trace
 from junctor.core.plans import Candidate, Place, Plan
 from junctor.core.testing.fakes import fake_card
 
@@ -86,19 +87,26 @@ class Bench:
         return (works.pop(0) if len(works) > 1 else works[0])()
 
     def run(self, seconds: float = 5.0) -> AsyncGenerator[str, None]:
-        """Run the plan of all works, in their order."""
-        plan = Plan(
-            candidates=tuple(
-                Candidate(card=evolve(fake_card(name), price=0.5), place=Place.REQUESTED)
-                for name in self.works
-            )
+        """Stream the plan of all works, in their order."""
+        return self.dispatcher.stream(self.plan, self.open, self.order(seconds))
+
+    async def answer(self, seconds: float = 5.0) -> str:
+        """Run it for an answer: the first item of whose turn it is."""
+        return await self.dispatcher.answer(
+            self.plan, lambda candidate: anext(self.open(candidate)), self.order(seconds)
         )
-        dispatcher = Dispatcher(
-            health=self.health, policy=self.policy, observe=self.attempts.append
-        )
-        return dispatcher.run(
-            plan,
-            self.open,
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(health=self.health, policy=self.policy, observe=self.attempts.append)
+
+    @property
+    def plan(self) -> Plan:
+        cards = [evolve(fake_card(name), price=0.5) for name in self.works]
+        return Plan(candidates=tuple(Candidate(card=c, place=Place.REQUESTED) for c in cards))
+
+    def order(self, seconds: float) -> Order:
+        return Order(
             blank=Attempt(capability=Capability.TRANSCRIBE, audio_seconds=2.0),
             deadline=Deadline.after(seconds),
             trace=self.trace,
@@ -109,13 +117,13 @@ async def test_the_first_candidate_answers_alone() -> None:
     """Nobody else is asked when the first one answers."""
     bench = Bench({"a": [says("hi")], "b": [says("no")]})
 
-    assert (await only(bench.run()), bench.asked, bench.trace.attempts) == ("hi", ["a"], 1)
+    assert (await bench.answer(), bench.asked, bench.trace.attempts) == ("hi", ["a"], 1)
 
 
 async def test_the_next_candidate_answers_when_one_fails() -> None:
     """The trace tells who answered, at which price, and what went before."""
     bench = Bench({"a": [fails(broke(ProviderRejectedError))], "b": [says("hi")]})
-    answer = await only(bench.run())
+    answer = await bench.answer()
 
     assert (answer, bench.trace) == (
         "hi",
@@ -133,13 +141,13 @@ async def test_a_passing_error_is_tried_again_at_the_same_candidate() -> None:
     """One retry, then the answer."""
     bench = Bench({"a": [fails(broke()), says("hi")], "b": [says("no")]})
 
-    assert (await only(bench.run()), bench.asked) == ("hi", ["a", "a"])
+    assert (await bench.answer(), bench.asked) == ("hi", ["a", "a"])
 
 
 async def test_an_error_that_stays_is_not_tried_again() -> None:
     """What a provider rejects, it will reject again."""
     bench = Bench({"a": [fails(broke(ProviderRejectedError))], "b": [says("hi")]})
-    await only(bench.run())
+    await bench.answer()
 
     assert bench.asked == ["a", "b"]
 
@@ -149,7 +157,7 @@ async def test_a_long_retry_after_moves_on_instead_of_waiting() -> None:
     slow_down = broke(ProviderRateLimitedError, retry_after=3600.0)
     bench = Bench({"a": [fails(slow_down)], "b": [says("hi")]})
 
-    assert (await only(bench.run()), bench.asked) == ("hi", ["a", "b"])
+    assert (await bench.answer(), bench.asked) == ("hi", ["a", "b"])
 
 
 async def test_a_short_retry_after_is_honoured() -> None:
@@ -157,7 +165,7 @@ async def test_a_short_retry_after_is_honoured() -> None:
     slow_down = broke(ProviderRateLimitedError, retry_after=0.05)
     bench = Bench({"a": [fails(slow_down), says("hi")]})
     start = asyncio.get_running_loop().time()
-    answer = await only(bench.run())
+    answer = await bench.answer()
 
     assert answer == "hi"
     assert asyncio.get_running_loop().time() - start >= 0.05
@@ -167,7 +175,7 @@ async def test_a_candidate_that_hangs_leaves_time_for_the_next() -> None:
     """Slow counts as failed: it may use its share of the time, not all of it."""
     bench = Bench({"a": [hangs], "b": [says("hi")]})
 
-    assert await only(bench.run(seconds=0.4)) == "hi"
+    assert await bench.answer(seconds=0.4) == "hi"
     assert [one.outcome for one in bench.attempts] == ["ProviderTimeoutError", "ok"]
 
 
@@ -176,7 +184,7 @@ async def test_the_deadline_holds_when_the_only_candidate_hangs() -> None:
     bench = Bench({"a": [hangs]})
     start = asyncio.get_running_loop().time()
     with pytest.raises(DeadlineExceededError):
-        await only(bench.run(seconds=0.1))
+        await bench.answer(seconds=0.1)
 
     assert asyncio.get_running_loop().time() - start == pytest.approx(0.1, abs=0.1)
 
@@ -185,7 +193,7 @@ async def test_every_candidate_failing_names_all_causes() -> None:
     """The error carries one cause for each candidate."""
     bench = Bench({"a": [fails(broke())], "b": [fails(broke(ProviderAnswerError))]})
     with pytest.raises(AllCandidatesFailedError) as caught:
-        await only(bench.run())
+        await bench.answer()
 
     kinds = [type(cause) for cause in caught.value.causes]
     assert kinds == [ProviderUnavailableError, ProviderAnswerError]
@@ -195,7 +203,7 @@ async def test_a_request_that_all_reject_is_the_callers_to_mend() -> None:
     """Nobody is told to try again what nobody will take."""
     bench = Bench({name: [fails(broke(ProviderRejectedError))] for name in "ab"})
     with pytest.raises(InvalidRequestError):
-        await only(bench.run())
+        await bench.answer()
 
 
 async def test_a_stream_falls_back_until_its_first_item() -> None:
@@ -256,7 +264,7 @@ async def test_cancelling_the_request_cancels_the_provider() -> None:
         yield "never"
 
     bench = Bench({"a": [waits], "b": [says("no")]})
-    task = asyncio.create_task(only(bench.run()))
+    task = asyncio.create_task(bench.answer())
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -272,7 +280,7 @@ async def test_a_defect_of_a_provider_is_a_failed_attempt(error: Exception) -> N
     """Whatever foreign code raises, the next candidate answers."""
     bench = Bench({"a": [fails(error)], "b": [says("hi")]})
 
-    assert await only(bench.run()) == "hi"
+    assert await bench.answer() == "hi"
     assert bench.trace.causes
 
 
@@ -280,7 +288,7 @@ async def test_an_empty_stream_is_a_failed_attempt() -> None:
     """No item at all is no answer."""
     bench = Bench({"a": [says()], "b": [says("hi")]})
 
-    assert await only(bench.run()) == "hi"
+    assert [item async for item in bench.run()] == ["hi"]
 
 
 async def test_a_dead_candidate_is_left_alone() -> None:
@@ -288,9 +296,9 @@ async def test_a_dead_candidate_is_left_alone() -> None:
     bench = Bench(
         {"a": [fails(broke())], "b": [says("hi")]}, breaker=Breaker(failures=2, open_for=60)
     )
-    await only(bench.run())
+    await bench.answer()
     bench.asked.clear()
-    answer = await only(bench.run())
+    answer = await bench.answer()
 
     assert (answer, bench.asked) == ("hi", ["b"])
 
@@ -311,26 +319,41 @@ async def test_the_only_candidate_being_full_is_an_error() -> None:
     bench = Bench({"a": [says("one", "two")]}, breaker=Breaker(concurrency=1))
     async with aclosing(bench.run()) as first:
         await anext(first)
-        with pytest.raises(AllCandidatesFailedError) as caught:
-            await only(bench.run())
+        with pytest.raises(NoCandidateError) as caught:
+            await bench.answer()
 
-    assert isinstance(caught.value.causes[0], ProviderBusyError)
+    assert caught.value.temporary
 
 
 async def test_attempts_are_observed_with_their_facts() -> None:
     """Observers learn outcome, times, media length, and whether it was a fallback."""
     bench = Bench({"a": [fails(broke(ProviderRejectedError))], "b": [says("hi")]})
-    await only(bench.run())
+    await bench.answer()
     seen = [(o.model, o.outcome, o.is_fallback, o.audio_seconds) for o in bench.attempts]
 
     assert seen == [("a", "ProviderRejectedError", False, 2.0), ("b", "ok", True, 2.0)]
     assert bench.attempts[1].first_item_seconds is not None
 
 
-async def test_an_answer_is_a_stream_of_one_item() -> None:
-    """`single` and `only` are each other's inverse."""
+async def test_a_stream_that_is_never_read_on_lets_go(bench_of_one: Bench) -> None:
+    """Closed after its first item, before anything else was asked, it frees its place."""
+    for _ in range(3):
+        items = bench_of_one.run()
+        await anext(items)
+        await items.aclose()
 
-    async def answer() -> str:
-        return "hi"
+    assert [one.outcome for one in bench_of_one.attempts] == ["cancelled"] * 3
 
-    assert await only(single(answer)) == "hi"
+
+async def test_a_stream_that_breaks_counts_against_its_candidate(bench_of_one: Bench) -> None:
+    """The breaker opens for what fails late as for what fails early."""
+    bench_of_one.works["a"] = [fails(broke(), "one")]
+    with pytest.raises(ProviderUnavailableError):
+        [item async for item in bench_of_one.run()]
+
+    assert bench_of_one.health.is_open("fake:a", Capability.TRANSCRIBE)
+
+
+@pytest.fixture(name="bench_of_one")
+def _bench_of_one() -> Bench:
+    return Bench({"a": [says("one", "two")]}, breaker=Breaker(concurrency=1, failures=1))

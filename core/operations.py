@@ -1,0 +1,297 @@
+"""
+A piece of work at a provider, and the small wrappers that guard it.
+
+Everything here works on an `Operation`: a call without arguments that does the work as far as its
+first item. An answer is a stream of one item, so answers and streams share each wrapper. A wrapper
+takes an operation and returns one that does the same, but guarded::
+
+    retried → broken → bulkheaded → observed → timed → answered or streamed → provider
+
+An operation may fail over only until its first item, which is why the first item is the result of
+the call. What follows it comes from `Opened.items`, and its errors go to the caller.
+"""
+
+# Annotations of the closures below would otherwise be evaluated for every request.
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Generic, TypeVar
+
+import structlog
+from attrs import define, field
+
+from junctor.core.attempts import Attempt
+from junctor.core.errors import (
+    JunctorError,
+    ProviderAnswerError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from junctor.core.health import Gate
+
+A = TypeVar("A")
+T = TypeVar("T")
+_END = object()
+_log = structlog.get_logger()
+
+
+@define(kw_only=True)
+class Trace:
+    """What became of a request; the dispatcher writes it, headers, ledger and log line read it."""
+
+    attempts: int = 0
+    provider: str | None = None
+    """Provider of the last attempt: once there is an answer, the one who gave it."""
+    model: str | None = None
+    price: float = 0.0
+    """Price on that model's card."""
+    causes: list[str] = field(factory=list)
+    """One `provider:model ErrorClass` for each failed attempt."""
+
+
+@define(eq=False, kw_only=True)
+class Opened(Generic[A]):
+    """
+    Work that has given its first item.
+
+    Whoever receives one reads `items` to its end or closes it: that is when the wrappers let go.
+    """
+
+    first: A
+    more: Callable[[], Awaitable[object]] | None = None
+    """Gives the next item, or `_END`; None for an answer, which has no more."""
+    close: Callable[[], Awaitable[None]] | None = None
+    """Stops the work."""
+    ends: list[Callable[[BaseException | None], None]] = field(factory=list)
+    """Called once, the last one first, with what ended the work; None when it ended well."""
+
+    def end(self, error: BaseException | None) -> None:
+        """Tell all wrappers that the work is over; the first call counts."""
+        while self.ends:
+            self.ends.pop()(error)
+
+    async def items(self) -> AsyncGenerator[A, None]:
+        """Yield the first item and the others, then end."""
+        error: BaseException | None = None
+        try:
+            yield self.first
+            while self.more is not None and (item := await self.more()) is not _END:
+                yield item  # type: ignore[misc]  # the sentinel has ended the loop
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            if self.close is not None:
+                await self.close()
+            self.end(error)
+
+
+Operation = Callable[[], Awaitable[Opened[A]]]
+"""Does the work anew each time it is called, as far as its first item."""
+
+
+@contextmanager
+def translated(*, provider: str, model: str) -> Iterator[None]:
+    """Turn whatever foreign code raises into an error of the tree; log what is a defect."""
+    try:
+        yield
+    except JunctorError:
+        raise
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ProviderUnavailableError(
+            "It cancelled its own work.", provider=provider, model=model
+        ) from None
+    except Exception as exc:  # the boundary to foreign code
+        _log.warning("provider_defect", provider=provider, model=model, exc_info=True)
+        raise ProviderAnswerError(
+            f"It failed in an unexpected way ({type(exc).__name__}).",
+            provider=provider,
+            model=model,
+        ) from exc
+
+
+def answered(work: Callable[[], Awaitable[A]], *, provider: str, model: str) -> Operation[A]:
+    """Contain a provider's method that answers: only errors of the tree come out."""
+
+    async def run() -> Opened[A]:
+        with translated(provider=provider, model=model):
+            return Opened(first=await work())
+
+    return run
+
+
+def streamed(open_: Callable[[], AsyncIterator[A]], *, provider: str, model: str) -> Operation[A]:
+    """Contain a provider's method that streams; a stream without an item is a failure too."""
+
+    async def run() -> Opened[A]:
+        with translated(provider=provider, model=model):
+            items = open_()
+
+        async def more() -> object:
+            with translated(provider=provider, model=model):
+                return await anext(items, _END)
+
+        async def close() -> None:
+            stop = getattr(items, "aclose", None)
+            if stop is not None:
+                with translated(provider=provider, model=model):
+                    await stop()
+
+        try:
+            first = await more()
+        except BaseException:
+            await close()
+            raise
+        if first is _END:
+            raise ProviderAnswerError("It gave no answer.", provider=provider, model=model)
+        return Opened(first=first, more=more, close=close)  # type: ignore[arg-type]
+
+    return run
+
+
+def timed(
+    operation: Operation[A], *, provider: str, first_by: float, all_by: float, pause: float
+) -> Operation[A]:
+    """
+    Bound the time to the first item, between items and in all.
+
+    Args:
+        operation: what is bounded.
+        provider: its name, for the error.
+        first_by: event-loop time by which the first item must be there.
+        all_by: event-loop time of the request's deadline.
+        pause: longest time between two items, seconds.
+
+    """
+    now = asyncio.get_running_loop().time
+
+    async def run() -> Opened[A]:
+        opened = await _bounded(operation, first_by, provider)
+        inner = opened.more
+        if inner is not None:
+            opened.more = lambda: _bounded(inner, min(all_by, now() + pause), provider)
+        return opened
+
+    return run
+
+
+async def _bounded(work: Callable[[], Awaitable[T]], until: float, provider: str) -> T:
+    try:
+        async with asyncio.timeout_at(until):
+            return await work()
+    except ProviderError:
+        raise
+    except TimeoutError as exc:
+        raise ProviderTimeoutError("It was too slow.", provider=provider) from exc
+
+
+def observed(
+    operation: Operation[A], *, blank: Attempt, observe: Callable[[Attempt], None], trace: Trace
+) -> Operation[A]:
+    """Report each attempt once it is over, and keep the trace."""
+
+    async def run() -> Opened[A]:
+        started = monotonic()
+        first: float | None = None
+        trace.attempts += 1
+        trace.provider, trace.model = blank.provider, blank.model
+
+        def report(error: BaseException | None) -> None:
+            outcome = "ok"
+            if error is not None:
+                is_failure = isinstance(error, ProviderError)
+                outcome = type(error).__name__ if is_failure else "cancelled"
+                if is_failure:
+                    trace.causes.append(f"{blank.provider}:{blank.model} {outcome}")
+            observe(blank.finished(outcome, seconds=monotonic() - started, first=first))
+
+        try:
+            opened = await operation()
+        except BaseException as error:
+            report(error)
+            raise
+        first = monotonic() - started
+        opened.ends.append(report)
+        return opened
+
+    return run
+
+
+def bulkheaded(operation: Operation[A], *, gate: Gate, provider: str) -> Operation[A]:
+    """Turn away what is beyond the candidate's concurrency, so that it spills over."""
+
+    async def run() -> Opened[A]:
+        if gate.is_full:
+            raise ProviderBusyError("It has enough requests under way.", provider=provider)
+        was_probe = gate.enter()
+        try:
+            opened = await operation()
+        except BaseException:
+            gate.leave(was_probe=was_probe)
+            raise
+        opened.ends.append(lambda _: gate.leave(was_probe=was_probe))
+        return opened
+
+    return run
+
+
+def broken(operation: Operation[A], *, gate: Gate, provider: str) -> Operation[A]:
+    """Leave a candidate alone that keeps failing; tell its gate how it went."""
+
+    def note(error: BaseException | None) -> None:
+        if isinstance(error, ProviderError):
+            gate.fail(error)
+
+    async def run() -> Opened[A]:
+        if gate.is_open:
+            raise ProviderBusyError("It is left alone after failures.", provider=provider)
+        started = monotonic()
+        try:
+            opened = await operation()
+        except ProviderError as error:
+            note(error)
+            raise
+        gate.succeed(monotonic() - started)
+        opened.ends.append(note)
+        return opened
+
+    return run
+
+
+def retried(operation: Operation[A], *, attempts: int, backoff: float, by: float) -> Operation[A]:
+    """
+    Try again when the error may pass by itself and there is time.
+
+    The pause is the provider's `Retry-After`, or `backoff` seconds doubled with each try and
+    jittered by half; a try that could not start before the event-loop time `by` is not made.
+    """
+
+    async def run() -> Opened[A]:
+        number = 1
+        while True:
+            try:
+                return await operation()
+            except ProviderError as error:
+                pause = _pause(error, backoff * 2 ** (number - 1))
+                is_last = number >= attempts or not error.retryable
+                if is_last or asyncio.get_running_loop().time() + pause >= by:
+                    raise
+            await asyncio.sleep(pause)
+            number += 1
+
+    return run
+
+
+def _pause(error: ProviderError, backoff: float) -> float:
+    if error.retry_after is not None:
+        return error.retry_after
+    return backoff * random.uniform(0.5, 1.5)  # noqa: S311  # jitter needs no secrecy
