@@ -6,7 +6,7 @@ A router decodes, calls the gateway, and encodes; the gateway knows nothing of H
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from typing import Protocol, TypeVar, cast
 
 from attrs import evolve, field, frozen
@@ -17,9 +17,10 @@ from junctor.core.audio import open_clip
 from junctor.core.audio.clip import Clip
 from junctor.core.cards import Capability, Feature, Tier
 from junctor.core.dispatch import Deadline, Order
+from junctor.core.errors import OverloadedError
 from junctor.core.ledger import Ledger
 from junctor.core.limits import ConcurrencyLimiter, RateLimiter
-from junctor.core.load import Load
+from junctor.core.load import Held, Load
 from junctor.core.locales import primary
 from junctor.core.plans import Candidate, Plan, Wish
 from junctor.core.policy import refusal
@@ -97,18 +98,22 @@ class Gateway:
         principal = await self.accounts.authenticate(credential)
         visit.team = principal.team
         name = request_id or visit.request_id
-        async with AsyncExitStack() as undo:
-            snapshot = self.enter()
-            undo.callback(self.leave, snapshot)
+        snapshot = self.enter()
+        try:
             self.load.admit(snapshot.settings.limits)
-            undo.callback(self.load.release, requests=1)
+        except OverloadedError:
+            self.leave(snapshot)
+            raise
+        held = Held(self.load, lambda: self.leave(snapshot))
+        try:
             rate = await self.rates.hit(principal)
-            slot = await self.concurrency.acquire(principal)
-            undo.push_async_callback(slot.release)
+            held.slot = await self.concurrency.acquire(principal)
             reservation = self.ledger.reserve(
                 request_id=name, principal=principal, contract=contract, operation=operation
             )
-            held = undo.pop_all()
+        except BaseException:
+            await held.release()
+            raise
         visit.ticket = ticket = Ticket(
             request_id=name,
             contract=contract,
@@ -119,7 +124,6 @@ class Gateway:
             snapshot=snapshot,
             reservation=reservation,
             held=held,
-            load=self.load,
         )
         return ticket
 
@@ -135,13 +139,13 @@ class Gateway:
 
         """
         bounds = ticket.snapshot.settings.limits
-        async with ticket.deadline.enforced():
-            clip = await open_clip(
-                data,
-                filename=filename,
-                max_seconds=bounds.max_audio_seconds,
-                slots=self._slots(bounds.max_concurrent_decodes),
-            )
+        clip = await open_clip(
+            data,
+            filename=filename,
+            max_seconds=bounds.max_audio_seconds,
+            slots=self._slots(bounds.max_concurrent_decodes),
+            bound=ticket.deadline.enforced,
+        )
         ticket.clip = clip
         ticket.reservation.hold(clip.seconds)
         return clip

@@ -1,9 +1,12 @@
-"""What the whole process has under way, and its bounds."""
+"""What the whole process has under way, its bounds, and what one request holds of it."""
+
+from collections.abc import Callable
 
 from attrs import define
 
 from junctor.conf.settings import Limits as Bounds
 from junctor.core.errors import OverloadedError
+from junctor.core.limits import Slot
 
 
 @define(kw_only=True)
@@ -30,3 +33,27 @@ class Load:
         """Count out what is over."""
         self.requests -= requests
         self.buffered -= buffered
+
+
+@define(eq=False)
+class Held:
+    """What admission took for one request, given back once."""
+
+    load: Load
+    leave: Callable[[], None]
+    """Gives the snapshot back."""
+    slot: Slot | None = None
+    """The team's concurrency."""
+    buffered: int = 0
+    """Bytes of its upload in memory."""
+    _is_held: bool = True
+
+    async def release(self) -> None:
+        """Give everything back; a second call does nothing."""
+        if not self._is_held:
+            return
+        self._is_held = False
+        self.load.release(requests=1, buffered=self.buffered)
+        self.leave()
+        if self.slot is not None:
+            await self.slot.release()

@@ -1,7 +1,6 @@
 """One admitted request: what it holds, what became of it, and its one settlement."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -11,7 +10,7 @@ from junctor.core.accounts import Principal
 from junctor.core.dispatch import Deadline
 from junctor.core.errors import ClientGoneError
 from junctor.core.limits import RateState
-from junctor.core.load import Load
+from junctor.core.load import Held
 from junctor.core.operations import Trace
 from junctor.core.reservations import Reservation
 from junctor.core.transcripts import TranscriptDelta
@@ -50,11 +49,8 @@ class Ticket:
     """What the providers charge for it, US dollars."""
     error: BaseException | None = None
     """What ended it, when it did not end well."""
-    load: Load
-    """Where its buffers are counted."""
-    held: AsyncExitStack
-    """Gives back what admission took."""
-    _buffered: int = field(default=0, init=False)
+    held: Held
+    """What admission took."""
     _is_closed: bool = field(default=False, init=False)
 
     @property
@@ -89,8 +85,8 @@ class Ticket:
             OverloadedError: the process holds as much as it may.
 
         """
-        self.load.buffer(size, self.snapshot.settings.limits)
-        self._buffered += size
+        self.held.load.buffer(size, self.snapshot.settings.limits)
+        self.held.buffered += size
 
     def serve_all(self) -> None:
         """Note that the whole answer goes to the client: all of the media is charged."""
@@ -121,8 +117,7 @@ class Ticket:
         try:
             self.settle()
         finally:
-            self.load.release(buffered=self._buffered)
-            await self.held.aclose()
+            await self.held.release()
 
     def settle(self) -> None:
         """

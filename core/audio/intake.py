@@ -9,6 +9,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -32,6 +33,7 @@ async def open_clip(
     filename: str | None = None,
     max_seconds: float,
     slots: asyncio.Semaphore,
+    bound: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> Clip:
     """
     Recognise, measure and, unless its header tells all, decode an upload.
@@ -44,6 +46,7 @@ async def open_clip(
         filename: as claimed; only its stem is kept.
         max_seconds: the longest recording allowed.
         slots: how many decodes may run at once.
+        bound: makes the context in which a decode is waited for; it may bound the time.
 
     Raises:
         MediaError: empty, not audio, no audio track, or not one sample in it.
@@ -59,9 +62,10 @@ async def open_clip(
         check_length(header, max_seconds)
         later = partial(_decode_samples, data, max_seconds, slots)
         return clip(frames=header.frames, rate=header.format.rate, decode=later)
-    decoded = await run_in_slot(
-        slots, lambda stop: decode(data, max_seconds=max_seconds, stop=stop)
-    )
+    async with bound():
+        decoded = await run_in_slot(
+            slots, lambda stop: decode(data, max_seconds=max_seconds, stop=stop)
+        )
     return clip(
         frames=decoded.frames,
         rate=decoded.rate,

@@ -1,7 +1,7 @@
 """The paths of the OpenAI contract. Each handler decodes, calls the gateway, and encodes."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 
 import msgspec
 import structlog
@@ -39,28 +39,36 @@ _log = structlog.get_logger()
 @post("/transcriptions", status_code=200)
 async def create_transcription(request: Http, gateway: NamedDependency[Gateway]) -> ASGIApp:
     """Write a recording down."""
-    async with AsyncExitStack() as stack:
-        ticket = await _admitted(request, gateway, "transcribe")
-        await stack.enter_async_context(ticket)
-        upload = await _upload(request, ticket, TRANSCRIPTION_FIELDS)
-        form = decode_form(TranscriptionForm, upload.texts)
-        async with Attended(request.receive):
-            clip = await gateway.open_clip(ticket, upload.data, filename=upload.filename)
-            asked = transcription_of(form, clip)
-            model = _model(form, ticket)
-            if not form.stream:
-                transcript = await gateway.transcribe(ticket, asked, model=model)
-                return _answered(ticket, transcript, asked, form)
-            visit = current_visit()
-            events = _events(gateway.stream_transcribe(ticket, asked, model=model), ticket, visit)
-            first = await anext(events)
-        stack.pop_all()  # the events close the ticket
-        return EventStream(
-            first=first,
-            rest=events,
-            farewell=_error_event(shutting_down(), visit),
-            headers=ticket_headers(ticket),
-        )
+    ticket = await _admitted(request, gateway, "transcribe")
+    try:
+        answer = await _transcribed(request, gateway, ticket)
+    except BaseException as error:
+        await ticket.close(error)
+        raise
+    if isinstance(answer, Answer):
+        await ticket.close()  # a stream's events do it themselves
+    return answer
+
+
+async def _transcribed(request: Http, gateway: Gateway, ticket: Ticket) -> Answer | EventStream:
+    upload = await _upload(request, ticket, TRANSCRIPTION_FIELDS)
+    form = decode_form(TranscriptionForm, upload.texts)
+    async with Attended(request.receive):
+        clip = await gateway.open_clip(ticket, upload.data, filename=upload.filename)
+        asked = transcription_of(form, clip)
+        model = _model(form, ticket)
+        if not form.stream:
+            transcript = await gateway.transcribe(ticket, asked, model=model)
+            return _answered(ticket, transcript, asked, form)
+        visit = current_visit()
+        events = _events(gateway.stream_transcribe(ticket, asked, model=model), ticket, visit)
+        first = await anext(events)
+    return EventStream(
+        first=first,
+        rest=events,
+        farewell=_error_event(shutting_down(), visit),
+        headers=ticket_headers(ticket),
+    )
 
 
 @post("/translations", status_code=200)
