@@ -1,10 +1,11 @@
 """
-What the child process costs: the tiny Whisper behind its provider against the same engine called directly.
+What the way to a local engine costs: the tiny Whisper through a server against a direct call.
 
     python -m benchmarks.engines [ROUNDS]
 
-The two take turns, so that a busy machine slows both down; what counts is the ratio. `direct` is
-faster-whisper in this process, given the very stretches that the provider would cut.
+They take turns, so that a busy machine slows all of them down; what counts is the ratio. `direct`
+is faster-whisper in this process, given the very stretches that the provider would cut; `provider`
+is our provider in this process, its engine in a child; `server` is `junctor serve` in a process of its own, keys, limits, ledger and log on, asked over HTTP.
 """
 
 import asyncio
@@ -12,10 +13,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
+import aiohttp
 import numpy as np
 import uvloop
 from faster_whisper import WhisperModel
@@ -62,7 +66,59 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def measure(rounds: int) -> dict[str, float]:
+CONFIG = """
+extends = "default"
+[server]
+port = 0
+[storage]
+data_dir = "{folder}/data"
+[team_defaults]
+requests_per_minute = 1000000
+[plugins.whisper.models.junctor-tiny]
+path = "builtin:junctor-tiny"
+cpu_threads = 1
+preload = true
+"""
+
+
+@asynccontextmanager
+async def server() -> AsyncIterator[Callable[[bytes], Awaitable[str]]]:
+    """Serve in a process of its own; yield what uploads a WAV file and returns its text."""
+    command = (sys.executable, "-m", "junctor.routers.cli")
+    with TemporaryDirectory() as folder:
+        config = Path(folder, "junctor.toml")
+        await asyncio.to_thread(config.write_text, CONFIG.format(folder=folder), "utf-8")
+        env = {**os.environ, "JUNCTOR_CONFIG": str(config)}
+        create = await asyncio.create_subprocess_exec(
+            *command,
+            *("keys", "create", "--team", "bench"),
+            env=env,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        key = (await create.communicate())[0].decode().strip()
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            "serve",
+            env=env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert child.stdout is not None
+        url = (await child.stdout.readline()).decode().split()[-1]
+        async with aiohttp.ClientSession(url, headers={"authorization": f"Bearer {key}"}) as http:
+
+            async def ask(wav: bytes) -> str:
+                form = aiohttp.FormData({"model": f"whisper:{TINY}", "language": "en"})
+                form.add_field("file", wav, filename="a.wav")
+                async with http.post("/v1/audio/transcriptions", data=form) as answer:
+                    return str((await answer.json())["text"])
+
+            yield ask
+        child.terminate()
+        await child.wait()
+
+
+async def measure(rounds: int) -> dict[str, float]:  # noqa: PLR0915  # one turn after the other
     """Let both take turns and return medians and ratios."""
     clip = recording()
     samples = await clip.samples()
@@ -73,7 +129,9 @@ async def measure(rounds: int) -> dict[str, float]:
     await provider.start()
     pid = provider.engines()[TINY].pid or 0
     same = (await provider.transcribe(request)).text == direct(model, samples)
-    walls: dict[str, list[float]] = {"direct": [], "provider": [], "queued": []}
+    walls: dict[str, list[float]] = {
+        name: [] for name in ("direct", "provider", "queued", "server", "server queued")
+    }
     cpus: dict[str, list[float]] = {"direct": [], "provider": []}
 
     def clocked(name: str, clock: Callable[[], float]) -> Callable[[], None]:
@@ -85,6 +143,9 @@ async def measure(rounds: int) -> dict[str, float]:
 
         return stop
 
+    http = AsyncExitStack()
+    ask = await http.enter_async_context(server())
+    same = same and await ask(clip.data) == direct(model, samples)
     for _ in range(rounds):
         stop = clocked("direct", time.process_time)
         direct(model, samples)
@@ -95,13 +156,23 @@ async def measure(rounds: int) -> dict[str, float]:
         began = time.perf_counter()
         await asyncio.gather(*(provider.transcribe(request) for _ in range(QUEUED)))
         walls["queued"].append((time.perf_counter() - began) / QUEUED)
+        began = time.perf_counter()
+        await ask(clip.data)
+        walls["server"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        await asyncio.gather(*(ask(clip.data) for _ in range(QUEUED)))
+        walls["server queued"].append((time.perf_counter() - began) / QUEUED)
+    await http.aclose()
     await provider.close()
     return {
         "same text": float(same),
         "direct, real-time factor": median(walls["direct"]) / SECONDS,
         "provider, real-time factor": median(walls["provider"]) / SECONDS,
-        "throughput, one at a time / direct": ratio(walls["direct"], walls["provider"]),
-        "throughput, four queued / direct": ratio(walls["direct"], walls["queued"]),
+        "server, real-time factor": median(walls["server"]) / SECONDS,
+        "provider throughput, one at a time / direct": ratio(walls["direct"], walls["provider"]),
+        "provider throughput, four queued / direct": ratio(walls["direct"], walls["queued"]),
+        "server throughput, one at a time / direct": ratio(walls["direct"], walls["server"]),
+        "server throughput, four queued / direct": ratio(walls["direct"], walls["server queued"]),
         "CPU, direct / provider and server": ratio(cpus["direct"], cpus["provider"]),
     }
 
