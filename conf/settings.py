@@ -65,7 +65,7 @@ class Storage(Base, frozen=True, kw_only=True):
     database_url: str = ""
     """SQLAlchemy URL (async driver); empty for SQLite in `data_dir`."""
     shared_state_url: str = ""
-    """Valkey/Redis URL for limits and concurrency; empty for this process's memory."""
+    """Valkey/Redis URL for limits and concurrency; not built yet, anything but empty is refused."""
     key_cache_size: Count = 10_000
     """API keys kept in memory at most."""
     key_cache_ttl: Seconds = 60.0

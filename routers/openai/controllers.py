@@ -180,6 +180,7 @@ async def _models(request: Http, gateway: Gateway) -> Sequence[PublicModel]:
     visit.contract, visit.operation = CONTRACT, "models"
     principal = await gateway.accounts.authenticate(credential_of(request.headers))
     visit.team = principal.team
+    await gateway.rates.hit(principal)
     snapshot = gateway.enter()
     try:
         return snapshot.models_for(principal.limits)

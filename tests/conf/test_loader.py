@@ -8,7 +8,7 @@ from junctor.conf.sources import profile_names
 from junctor.core.errors import ConfigError
 
 REMOTE = {"OPENAI_API_KEY": "sk-very-secret"}
-CLUSTER = {"JUNCTOR_DATABASE_URL": "sqlite://", "JUNCTOR_SHARED_STATE_URL": "redis://host"}
+CLUSTER = {"JUNCTOR_DATABASE_URL": "sqlite://"}
 ENVIRONS = {"cluster": CLUSTER, "default": {}, "gpu": {}, "remote": REMOTE}
 SEED_MODELS = {"whisper-large-v3", "whisper-medium", "whisper-small", "whisper-tiny"}
 
@@ -92,9 +92,9 @@ def test_several_profiles_lie_on_each_other(write):
     """`remote` and `cluster` combine, and what both extend counts once, at the bottom."""
     settings = load(write('extends = ["remote", "cluster"]\n'), REMOTE | CLUSTER)
 
-    assert (settings.models["whisper-tiny"].chain, settings.storage.shared_state_url) == (
+    assert (settings.models["whisper-tiny"].chain, settings.storage.database_url) == (
         ("openai:whisper-1",),
-        "redis://host",
+        "sqlite://",
     )
 
 

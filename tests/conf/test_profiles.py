@@ -10,7 +10,6 @@ from junctor.core.plugins import Plugins
 
 ENVIRON = {
     "JUNCTOR_DATABASE_URL": "sqlite:////tmp/x.db",
-    "JUNCTOR_SHARED_STATE_URL": "redis://host",
     "OPENAI_API_KEY": "sk-x",
 }
 
