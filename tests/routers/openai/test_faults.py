@@ -1,5 +1,6 @@
 """Bad media, failing providers and a failing database, over HTTP: answered, and charged rightly."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from junctor.conf.settings import Breaker, Limits, Policy, Storage
+from junctor.conf.settings import Breaker, Limits, Model, Policy, Storage
 from junctor.core.errors import ProviderUnavailableError
 from junctor.core.testing.clips import silent_clip
-from junctor.core.testing.fakes import Fail, FakeTranscriber, Hang, Say
+from junctor.core.testing.fakes import Fail, FakeTranscriber, Hang, Say, fake_card
+from junctor.plugins.remote import openai
 from tests.fakes.server import Served, server_settings, serving
+from tests.fakes.upstream import Upstream
 from tests.media import make_bomb, make_media, make_silent_video, make_wav
 from tests.waiting import until
 
@@ -159,3 +162,43 @@ async def test_the_database_may_go_while_serving(tmp_path: Path) -> None:
 
         assert (before, during, unknown) == (200, [200] * 3, 503)
         assert await charged(server) == 4.0
+
+
+async def test_a_client_that_leaves_cancels_the_call_at_the_vendor(tmp_path: Path) -> None:
+    """The whole way: our client, our server, a vendor's connection; nothing is charged."""
+    async with Upstream() as upstream:
+        upstream.script("hang")
+        vendor = {"base_url": upstream.base_url, "api_key": "k", "models": {"whisper-1": {}}}
+        settings = server_settings(
+            tmp_path,
+            default_model="vendor:whisper-1",
+            plugins={"openai": {"providers": {"vendor": vendor}}},
+        )
+        async with serving(settings, openai=openai) as server:
+            task = asyncio.create_task(post(server, SECOND))
+            await upstream.until(lambda: len(upstream.requests) == 1)
+            task.cancel()
+            await upstream.until(lambda: upstream.cancelled == 1)
+            await until(lambda: server.runtime.gateway.load.requests == 0)
+
+            assert [entry.outcome for entry in await server.entries()] == ["cancelled"]
+            assert await charged(server) == 0
+
+
+async def test_a_dead_vendor_does_not_slow_the_next_requests(tmp_path: Path) -> None:
+    """It hangs twice and is left alone: from then on the healthy one answers at once."""
+    dead = FakeTranscriber("dead", cards=[fake_card(provider="dead")], then=Hang())
+    alive = FakeTranscriber("alive", cards=[fake_card("two", provider="alive")], then=Say("hi"))
+    settings = server_settings(
+        tmp_path,
+        default_model="best",
+        models={"best": Model(chain=("dead:one", "alive:two"))},
+        policy=Policy(max_attempt=0.2, attempts_per_candidate=1),
+        breaker=Breaker(failures=2, open_for=60),
+    )
+    async with serving(settings, dead, alive) as server:
+        first = [(await post(server, SECOND))[0] for _ in range(2)]
+        _, _, headers = await post(server, SECOND)
+
+        assert (first, headers["x-junctor-attempts"], len(dead.calls)) == ([200, 200], "1", 2)
+        assert await charged(server) == 3.0
