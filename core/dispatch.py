@@ -62,14 +62,19 @@ def fall_back(
 
     async def run() -> Opened[A]:
         causes: list[ProviderError] = []
-        for make in operations:
-            try:
-                return await make()()
-            except ProviderError as error:
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise DeadlineExceededError(seconds=seconds) from error
-                causes.append(error)
-        raise verdict(causes) from causes[-1]
+        try:
+            for make in operations:
+                try:
+                    return await make()()
+                except ProviderError as error:
+                    if asyncio.get_running_loop().time() >= deadline:
+                        raise DeadlineExceededError(seconds=seconds) from error
+                    # A traceback holds the frames of the whole attempt, the upload in them, and
+                    # this frame, which holds the error: a circle that only the collector breaks.
+                    causes.append(error.with_traceback(None))
+            raise verdict(causes) from causes[-1]
+        finally:
+            del causes
 
     return run
 

@@ -146,7 +146,7 @@ class Gateway:
             slots=self._slots(bounds.max_concurrent_decodes),
             bound=ticket.deadline.enforced,
         )
-        ticket.clip = clip
+        ticket.frames, ticket.sample_rate = clip.frames, clip.rate
         ticket.reservation.hold(clip.seconds)
         return clip
 

@@ -38,6 +38,7 @@ class Attended:
         self._receive = receive
         self._is_gone = False
         self._listener: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[object] | None = None
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
@@ -55,9 +56,13 @@ class Attended:
         self._timer.cancel()
         if self._listener is not None:
             self._listener.cancel()
-        if not self._is_gone:
+            # A cancelled task keeps its traceback, which keeps us: what it held would stay in
+            # memory, the request's upload among it, until the collector comes by.
+            self._listener = None
+        task, self._task = self._task, None
+        if not self._is_gone or task is None:
             return
-        is_ours = self._task.uncancel() <= self._pending
+        is_ours = task.uncancel() <= self._pending
         if is_ours and kind is asyncio.CancelledError:
             raise gone() from error
 
@@ -68,4 +73,5 @@ class Attended:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._is_gone = True
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()

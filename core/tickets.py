@@ -16,7 +16,6 @@ from junctor.core.reservations import Reservation
 from junctor.core.transcripts import TranscriptDelta
 
 if TYPE_CHECKING:
-    from junctor.core.audio.clip import Clip
     from junctor.core.snapshots import Snapshot
 
 
@@ -41,14 +40,16 @@ class Ticket:
     """Settings, cards and providers as they were at admission; a reload does not change them."""
     reservation: Reservation
     trace: Trace = field(factory=Trace)
-    clip: "Clip | None" = None
-    """The media, once it was opened."""
+    frames: int = 0
+    """Length of the media in sample frames, once it was opened; the media itself is not kept."""
+    sample_rate: int = 0
+    """Sample rate of the media, Hz."""
     served_frames: int = 0
     """Sample frames whose text has reached the client; a whole answer serves all of them."""
     cost: float = 0.0
     """What the providers charge for it, US dollars."""
-    error: BaseException | None = None
-    """What ended it, when it did not end well."""
+    outcome: str = "ok"
+    """`ok`, `cancelled`, or the class name of what ended it; an error itself would keep all alive."""
     held: Held
     """What admission took."""
     _is_closed: bool = field(default=False, init=False)
@@ -69,13 +70,9 @@ class Ticket:
         return self.trace.attempts
 
     @property
-    def outcome(self) -> str:
-        """`ok`, `cancelled`, or the class name of what ended it."""
-        if self.error is None:
-            return "ok"
-        if isinstance(self.error, (asyncio.CancelledError, GeneratorExit, ClientGoneError)):
-            return "cancelled"
-        return type(self.error).__name__
+    def audio_seconds(self) -> float:
+        """Length of the media, seconds; 0 before it was opened."""
+        return self.frames / self.sample_rate if self.sample_rate else 0.0
 
     def buffer(self, size: int) -> None:
         """
@@ -90,19 +87,17 @@ class Ticket:
 
     def serve_all(self) -> None:
         """Note that the whole answer goes to the client: all of the media is charged."""
-        if self.clip is not None:
-            self.served_frames = self.clip.frames
+        self.served_frames = self.frames
 
     def serve_part(self, delta: TranscriptDelta) -> None:
         """Note what a piece of a stream covers, as far as the provider tells its time."""
-        if self.clip is not None and delta.segment is not None:
-            frames = round(delta.segment.end * self.clip.rate)
-            self.served_frames = min(self.clip.frames, max(self.served_frames, frames))
+        if delta.segment is not None:
+            frames = round(delta.segment.end * self.sample_rate)
+            self.served_frames = min(self.frames, max(self.served_frames, frames))
 
     def spend_audio(self) -> None:
         """Add what the answering provider charges for the audio."""
-        if self.clip is not None:
-            self.cost += self.trace.price * self.clip.seconds / 60
+        self.cost += self.trace.price * self.audio_seconds / 60
 
     def spend_tokens(self, tokens: int) -> None:
         """Add what the answering provider charges for tokens."""
@@ -113,7 +108,7 @@ class Ticket:
         if self._is_closed:
             return
         self._is_closed = True
-        self.error = self.error or error
+        self.outcome = _outcome(error)
         try:
             self.settle()
         finally:
@@ -127,13 +122,13 @@ class Ticket:
         """
         # A failure is never charged; a client that left pays for what had reached it.
         frames = self.served_frames if self.outcome in {"ok", "cancelled"} else 0
-        if frames == 0 or self.clip is None:
+        if frames == 0:
             self.reservation.release(self.outcome)
             return
         self.reservation.settle(
             self.outcome,
             frames=frames,
-            rate=self.clip.rate,
+            rate=self.sample_rate,
             provider=self.provider or "",
             model=self.model or "",
             cost=self.cost,
@@ -150,3 +145,11 @@ class Ticket:
         traceback: TracebackType | None,
     ) -> None:
         await self.close(error)
+
+
+def _outcome(error: BaseException | None) -> str:
+    if error is None:
+        return "ok"
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit, ClientGoneError)):
+        return "cancelled"
+    return type(error).__name__

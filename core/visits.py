@@ -6,7 +6,6 @@ the end. Whoever serves the request finds it by `current_visit`; `Gateway.admit`
 that the line of a plugin's contract says as much as ours.
 """
 
-import asyncio
 import secrets
 from contextvars import ContextVar
 from time import monotonic
@@ -47,11 +46,10 @@ class Visit:
     @property
     def failure(self) -> str | None:
         """Class name of what it ended with; None when it ended well."""
-        if self.error is not None or self.ticket is None or self.ticket.error is None:
+        if self.error is not None or self.ticket is None or self.ticket.outcome == "ok":
             return self.error
-        is_gone = isinstance(self.ticket.error, (asyncio.CancelledError, GeneratorExit))
-        kind = ClientGoneError if is_gone else type(self.ticket.error)
-        return kind.__name__
+        is_gone = self.ticket.outcome == "cancelled"
+        return ClientGoneError.__name__ if is_gone else self.ticket.outcome
 
     def record(self) -> RequestRecord:
         """Return what is known of it, for its log line and its metrics."""
@@ -65,7 +63,7 @@ class Visit:
             model=ticket.model if ticket else None,
             attempts=ticket.attempts if ticket else 0,
             status=self.status,
-            audio_seconds=ticket.clip.seconds if ticket and ticket.clip else 0.0,
+            audio_seconds=ticket.audio_seconds if ticket else 0.0,
             seconds=monotonic() - self.started,
             error=self.failure,
         )

@@ -93,3 +93,4 @@ class VisitLayer:
         finally:
             if scope["type"] == ScopeType.HTTP:
                 self._telemetry.request(visit.record())
+            visit.ticket = None  # timers of this request hold its context, and so the visit, on
