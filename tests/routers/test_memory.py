@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -21,21 +21,25 @@ SLOW = 0.05
 """Longer than it takes until the server listens for a leaving client."""
 
 
-@pytest.fixture(name="uncollected")
-def _uncollected() -> Iterator[None]:
-    """Turn the collector off: what lies in a reference cycle stays."""
+Left = Callable[[], list[str]]
+
+
+@pytest.fixture(name="left")
+def _left() -> Iterator[Left]:
+    """Turn the collector off: what lies in a circle stays. Names what this test has left."""
     gc.collect()
+    before = {id(one) for one in held()}
     gc.disable()
-    yield
+    yield lambda: [type(one).__name__ for one in held() if id(one) not in before]
     gc.enable()
 
 
-def left() -> list[str]:
-    """Name what is left of requests."""
-    return [type(one).__name__ for one in gc.get_objects() if isinstance(one, Ticket | Clip)]
+def held() -> list[object]:
+    """Return what is in memory of requests, those of other tests too."""
+    return [one for one in gc.get_objects() if isinstance(one, Ticket | Clip)]
 
 
-async def post(server: Served, *, within: float = 30.0, **fields: str) -> int:
+async def post(server: Served, fields: dict[str, str], *, within: float = 30.0) -> int:
     form = aiohttp.FormData(fields)
     form.add_field("file", SECOND, filename="a.wav")
     timeout = aiohttp.ClientTimeout(total=within)
@@ -50,7 +54,6 @@ async def post(server: Served, *, within: float = 30.0, **fields: str) -> int:
 DOWN = Fail(ProviderUnavailableError("down", provider="fake"), gap=SLOW)
 
 
-@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize(
     ("script", "fields", "status"),
     [
@@ -64,7 +67,7 @@ DOWN = Fail(ProviderUnavailableError("down", provider="fake"), gap=SLOW)
     ids=["answer", "stream", "fallback", "failure", "unknown", "refused"],
 )
 async def test_nothing_is_left(
-    tmp_path: Path, script: list[Step], fields: dict[str, str], status: int
+    tmp_path: Path, left: Left, script: list[Step], fields: dict[str, str], status: int
 ) -> None:
     """However it ends."""
     fake = FakeTranscriber(
@@ -77,24 +80,23 @@ async def test_nothing_is_left(
         policy=Policy(attempts_per_candidate=1),
     )
     async with serving(settings, fake) as server:
-        assert await post(server, **fields) == status
+        assert await post(server, fields) == status
         fake.calls.clear()  # they remember what they were asked
-        await gone()
+        await gone(left)
 
 
-@pytest.mark.usefixtures("uncollected")
-async def test_nothing_is_left_of_a_client_that_left(tmp_path: Path) -> None:
+async def test_nothing_is_left_of_a_client_that_left(tmp_path: Path, left: Left) -> None:
     """Its upload goes with it."""
     fake = FakeTranscriber(then=Hang())
     async with serving(server_settings(tmp_path), fake) as server:
         with pytest.raises(TimeoutError):
-            await post(server, within=0.2)
+            await post(server, {}, within=0.2)
         await fake.settled()
         fake.calls.clear()
-        await gone()
+        await gone(left)
 
 
-async def gone() -> None:
+async def gone(left: Left) -> None:
     """Wait until nothing is left; the last steps of a request come after its answer."""
     for _ in range(20):
         if not left():
