@@ -33,6 +33,8 @@ class RequestRecord:
     model: str | None = None
     """The provider's own model id."""
     attempts: int = 0
+    failed_attempts: tuple[str, ...] = ()
+    """One `provider:model ErrorClass` for each attempt that failed."""
     status: int = 200
     """HTTP status of the answer; 499 when the client had gone before it."""
     audio_seconds: float = 0.0
@@ -79,6 +81,7 @@ class Telemetry:
             model=record.model,
             provider=record.provider,
             attempts=record.attempts,
+            failed_attempts=record.failed_attempts,
             status=record.status,
             audio_seconds=round(record.audio_seconds, 3),
             ms=round(record.seconds * 1000, 2),

@@ -62,6 +62,7 @@ class Visit:
             provider=ticket.provider if ticket else None,
             model=ticket.model if ticket else None,
             attempts=ticket.attempts if ticket else 0,
+            failed_attempts=tuple(ticket.trace.causes) if ticket else (),
             status=self.status,
             audio_seconds=ticket.audio_seconds if ticket else 0.0,
             seconds=monotonic() - self.started,

@@ -65,11 +65,14 @@ class VisitLayer:
             await send(message)
 
         VISIT.set(visit)  # the server gives every request a task, and a context, of its own
-        with bound_contextvars(request_id=visit.request_id):
-            if self._is_traced:
-                await self._traced(visit, scope, receive, tagged)
-            else:
-                await self._reported(visit, scope, receive, tagged)
+        try:
+            with bound_contextvars(request_id=visit.request_id):
+                if self._is_traced:
+                    await self._traced(visit, scope, receive, tagged)
+                else:
+                    await self._reported(visit, scope, receive, tagged)
+        finally:
+            visit.ticket = None  # timers of this request hold its context, and so the visit, on
 
     async def _traced(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {
@@ -93,4 +96,3 @@ class VisitLayer:
         finally:
             if scope["type"] == ScopeType.HTTP:
                 self._telemetry.request(visit.record())
-            visit.ticket = None  # timers of this request hold its context, and so the visit, on

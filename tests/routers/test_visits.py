@@ -10,10 +10,12 @@ from structlog.testing import capture_logs
 from junctor.conf.settings import Telemetry as Settings
 from junctor.core.attempts import Attempt
 from junctor.core.telemetry import Telemetry
+from junctor.core.testing.fakes import FakeTranscriber
 from junctor.core.tracing import Note
 from junctor.core.visits import current_visit
 from junctor.routers.answers import Answer
 from junctor.routers.visits import VisitLayer
+from tests.fakes.server import server_settings, serving
 
 
 @define
@@ -111,6 +113,31 @@ async def test_request_is_traced():
 
     assert [{"traceparent": "00-1-2-01"}] == followed.headers
     assert ("openai models", 200) == (note["name"], note["http.response.status_code"])
+
+
+async def test_span_says_who_answered(tmp_path):
+    """What the ticket knew is in the span, and the ticket is let go of."""
+    telemetry = Telemetry(Settings())
+    telemetry.tracing = followed = Followed()
+    visits = []
+    async with serving(server_settings(tmp_path), FakeTranscriber()) as server:
+
+        async def app(scope, receive, send):
+            visits.append(current_visit())
+            gateway = server.runtime.gateway
+            async with await gateway.admit(
+                contract="test", operation="ask", credential=server.key
+            ) as ticket:
+                ticket.trace.provider, ticket.trace.attempts = "fake", 2
+            await Answer(body=b"ok")(scope, receive, send)
+
+        await visit(app, telemetry=telemetry)
+    [note] = followed.notes
+
+    assert ("acme", "fake", 2) == tuple(
+        note[f"junctor.{name}"] for name in ("team", "provider", "attempts")
+    )
+    assert [None] == [one.ticket for one in visits]
 
 
 async def test_shutdown_before_the_answer():

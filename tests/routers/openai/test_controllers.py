@@ -117,6 +117,25 @@ async def test_fallback_shows_in_the_headers(tmp_path):
     assert ("second", "2") == (headers["x-junctor-provider"], headers["x-junctor-attempts"])
 
 
+async def test_line_says_what_failed_and_who_answered(tmp_path):
+    """One line is enough at night: who failed, how, and who stepped in."""
+    first = FakeTranscriber("first", then=Fail(ProviderRejectedError("x", provider="first")))
+    second = FakeTranscriber("second", then=Say("hi"))
+    settings = server_settings(
+        tmp_path, models={"whisper": Model(chain=("first:one", "second:one"))}
+    )
+    async with serving(settings, first, second) as server, session_for(server) as http:
+        with capture_logs() as lines:
+            async with http.post(PATH, data=form(model="whisper")) as answer:
+                await answer.read()
+            line = await line_of(lines)
+
+    assert ("second", ("first:one ProviderRejectedError",)) == (
+        line["provider"],
+        line["failed_attempts"],
+    )
+
+
 async def test_no_key_is_refused_before_the_body(server):
     """Whoever has no key cannot make the server read."""
     status, _ = await raw(
