@@ -10,6 +10,8 @@ class Capability(StrEnum):
 
     TRANSCRIBE = "transcribe"
     STREAM_TRANSCRIBE = "stream-transcribe"
+    LIVE_TRANSCRIBE = "live-transcribe"
+    REVISE_TRANSCRIPT = "revise-transcript"
     IDENTIFY_LANGUAGE = "identify-language"
     CHAT = "chat"
 
@@ -20,6 +22,7 @@ class Feature(StrEnum):
     WORD_TIMESTAMPS = "word-timestamps"
     SEGMENT_TIMESTAMPS = "segment-timestamps"
     AUTO_LANGUAGE = "auto-language"
+    DIARIZATION = "diarization"
     TRANSLATION = "translation"
     PROMPT = "prompt"
 
@@ -43,7 +46,12 @@ class ModelCard:
     summary: str = ""
     """One sentence for people; a tiny model says here that it is one."""
     locales: frozenset[str] | None = None
-    """BCP-47 tags it understands; None for any."""
+    """
+    BCP-47 tags it understands; None for any.
+
+    A tag without a region (`en`) stands for every region; one with a region also serves those who
+    ask for the bare language or for a region that is not listed (`junctor.core.locales`).
+    """
     features: frozenset[Feature] = frozenset()
     media_types: frozenset[str] | None = None
     """Containers it takes as they are (`audio/wav` …); None for any, since it reads samples."""

@@ -23,9 +23,11 @@ from junctor.core.requests import (
     ChatRequest,
     Identification,
     IdentifyRequest,
+    LiveRequest,
+    ReviseRequest,
     TranscribeRequest,
 )
-from junctor.core.transcripts import Transcript, TranscriptEvent
+from junctor.core.transcripts import LiveEvent, Transcript, TranscriptEvent
 
 
 class Provider(Protocol):
@@ -62,6 +64,39 @@ class StreamTranscriber(Provider, Protocol):
 
 
 @runtime_checkable
+class LiveTranscriber(Provider, Protocol):
+    """`Capability.LIVE_TRANSCRIBE`."""
+
+    def live_transcribe(
+        self, request: LiveRequest, audio: AsyncIterator[bytes], /
+    ) -> AsyncIterator[LiveEvent]:
+        """
+        Write down speech while it is spoken.
+
+        Args:
+            request: what is asked.
+            audio: chunks of PCM, signed 16-bit little-endian, mono, 16,000 Hz, of any even size;
+                its end means that no more will be said. It may bring hours.
+
+        Yields:
+            `LiveReady` as soon as audio is taken, then partials and finals. When `audio` has ended
+            the last words come as a final, and the stream ends.
+
+        Raises:
+            ProviderError: it cannot go on; the subclass says why.
+
+        """
+
+
+@runtime_checkable
+class TranscriptReviser(Provider, Protocol):
+    """`Capability.REVISE_TRANSCRIPT`: no ears, but it reasons over what another one heard."""
+
+    async def revise(self, request: ReviseRequest, /) -> Transcript:
+        """Return the transcript corrected; times and speakers are kept or left out, not made up."""
+
+
+@runtime_checkable
 class LanguageIdentifier(Provider, Protocol):
     """`Capability.IDENTIFY_LANGUAGE`."""
 
@@ -80,6 +115,8 @@ class ChatModel(Provider, Protocol):
 PROTOCOLS: dict[Capability, type[object]] = {
     Capability.TRANSCRIBE: Transcriber,
     Capability.STREAM_TRANSCRIBE: StreamTranscriber,
+    Capability.LIVE_TRANSCRIBE: LiveTranscriber,
+    Capability.REVISE_TRANSCRIPT: TranscriptReviser,
     Capability.IDENTIFY_LANGUAGE: LanguageIdentifier,
     Capability.CHAT: ChatModel,
 }

@@ -5,6 +5,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from junctor.core.audio.clip import Clip
+from junctor.core.transcripts import Transcript
 
 
 class Task(StrEnum):
@@ -30,6 +31,39 @@ class TranscribeRequest:
     """Sampling temperature, 0 to 1."""
     word_timestamps: bool = False
     segment_timestamps: bool = False
+    diarization: bool = False
+    """Whether to tell speakers apart, in `Word.speaker` or `Segment.speaker`."""
+    allowed_languages: tuple[str, ...] = ()
+    """BCP-47 tags that detection may choose from, where `language` is None; empty for any."""
+
+
+@frozen(kw_only=True)
+class LiveRequest:
+    """
+    Speech to be written down while it is spoken.
+
+    The audio comes beside it, as chunks of PCM: signed 16-bit little-endian, mono, 16,000 Hz.
+    """
+
+    model: str = ""
+    """The candidate's own model id; the dispatcher fills it in for each candidate."""
+    language: str | None = None
+    """BCP-47; None to detect it."""
+    allowed_languages: tuple[str, ...] = ()
+    """BCP-47 tags that detection may choose from; empty for any."""
+    word_timestamps: bool = False
+    diarization: bool = False
+
+
+@frozen(kw_only=True)
+class ReviseRequest:
+    """A transcript that another provider made, to be corrected by reasoning over it."""
+
+    transcript: Transcript
+    model: str = ""
+    """The candidate's own model id; the dispatcher fills it in for each candidate."""
+    language: str | None = None
+    """BCP-47; None where unknown."""
 
 
 @frozen(kw_only=True)

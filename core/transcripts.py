@@ -41,6 +41,8 @@ class Transcript:
     language: str | None = None
     """BCP-47, as spoken; None where unknown."""
     language_confidence: float | None = None
+    confidence: float | None = None
+    """How sure the provider is of the text, 0 to 1; None where it tells none."""
     segments: tuple[Segment, ...] = ()
     words: tuple[Word, ...] = ()
     """All words in order; empty where the provider gives no word times."""
@@ -61,3 +63,35 @@ class TranscriptDelta:
 
 TranscriptEvent = TranscriptDelta | Transcript
 """What a stream yields: deltas, then exactly one `Transcript`, which is the last item."""
+
+
+@frozen
+class LiveReady:
+    """The provider is connected and takes audio; the first item of every live stream."""
+
+
+@frozen(kw_only=True)
+class LivePartial:
+    """What the running utterance sounds like so far; the next partial or final replaces it."""
+
+    text: str
+    language: str | None = None
+    """BCP-47; None where unknown."""
+
+
+@frozen(kw_only=True)
+class LiveFinal:
+    """A stretch of speech that will not change any more. Times: seconds from the stream's start."""
+
+    text: str
+    start: float
+    end: float
+    """No later final speaks of audio before this."""
+    words: tuple[Word, ...] = ()
+    language: str | None = None
+    """BCP-47; None where unknown."""
+    confidence: float | None = None
+
+
+LiveEvent = LiveReady | LivePartial | LiveFinal
+"""What a live stream yields: ready, then partials and finals; it ends after the last final."""

@@ -18,8 +18,12 @@ PUBLIC: dict[str, dict[str, str]] = {
         ),
     },
     "cards": {
-        "Capability": "TRANSCRIBE STREAM_TRANSCRIBE IDENTIFY_LANGUAGE CHAT",
-        "Feature": "WORD_TIMESTAMPS SEGMENT_TIMESTAMPS AUTO_LANGUAGE TRANSLATION PROMPT",
+        "Capability": (
+            "TRANSCRIBE STREAM_TRANSCRIBE LIVE_TRANSCRIBE REVISE_TRANSCRIPT IDENTIFY_LANGUAGE CHAT"
+        ),
+        "Feature": (
+            "WORD_TIMESTAMPS SEGMENT_TIMESTAMPS AUTO_LANGUAGE DIARIZATION TRANSLATION PROMPT"
+        ),
         "ModelCard": (
             "provider id capabilities summary locales features media_types max_bytes "
             "max_seconds quality price latency tiers name"
@@ -84,27 +88,36 @@ PUBLIC: dict[str, dict[str, str]] = {
     "providers": {
         "ChatModel": "chat",
         "LanguageIdentifier": "identify_language",
+        "LiveTranscriber": "live_transcribe",
         "PROTOCOLS": "",
         "Provider": "name models start close",
         "StreamTranscriber": "stream_transcribe",
         "Transcriber": "transcribe",
+        "TranscriptReviser": "revise",
     },
     "requests": {
         "ChatReply": "text prompt_tokens completion_tokens",
         "ChatRequest": "messages model options",
         "Identification": "language confidence",
         "IdentifyRequest": "audio model allowed",
+        "LiveRequest": "model language allowed_languages word_timestamps diarization",
+        "ReviseRequest": "transcript model language",
         "Task": "TRANSCRIBE TRANSLATE",
         "TranscribeRequest": (
-            "audio model task language prompt temperature word_timestamps segment_timestamps"
+            "audio model task language prompt temperature word_timestamps segment_timestamps "
+            "diarization allowed_languages"
         ),
     },
     "transcripts": {
+        "LiveEvent": "",
+        "LiveFinal": "text start end words language confidence",
+        "LivePartial": "text language",
+        "LiveReady": "",
         "Segment": (
             "text start end words speaker avg_logprob no_speech_prob compression_ratio "
             "temperature tokens"
         ),
-        "Transcript": "text language language_confidence segments words is_empty",
+        "Transcript": "text language language_confidence confidence segments words is_empty",
         "TranscriptDelta": "text segment",
         "TranscriptEvent": "",
         "Word": "text start end confidence speaker",

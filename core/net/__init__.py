@@ -5,6 +5,7 @@ from junctor.core.net.events import EventParser, ServerEvent
 from junctor.core.net.faults import Target, network_faults, retry_after, status_error
 from junctor.core.net.pool import Pool, PoolLimits
 from junctor.core.net.relay import Relay, RelayAnswer, RelayStream
+from junctor.core.net.sockets import Socket
 
 __all__ = (
     "Body",
@@ -15,6 +16,7 @@ __all__ = (
     "RelayAnswer",
     "RelayStream",
     "ServerEvent",
+    "Socket",
     "Target",
     "Upload",
     "form_body",

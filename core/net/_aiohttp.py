@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
+from yarl import URL
 
 from junctor.core.net.bodies import Body
 
@@ -37,13 +38,16 @@ def timeout_of(total: float, connect: float) -> ClientTimeout:
     return ClientTimeout(total=total, sock_connect=connect)
 
 
+def address(url: str) -> str | URL:
+    """Return what aiohttp takes for a URL without quoting again what is quoted (and signed)."""
+    return URL(url, encoded=True) if "%" in url else url
+
+
 class Parts(Payload):
     """A `Body` for aiohttp: each part is handed to the socket as it is, none is joined."""
 
     _default_content_type = "application/octet-stream"
     _autoclose = True
-    faults = FAULTS
-    """What sending it, or reading the answer, may raise."""
 
     def __init__(self, body: Body) -> None:
         super().__init__(body, content_type=body.content_type)

@@ -10,6 +10,7 @@ from junctor.core.errors import ProviderAnswerError
 from junctor.core.net.bodies import Body
 from junctor.core.net.events import EventParser, EventTooLongError, ServerEvent
 from junctor.core.net.faults import Target, provider_error, shown_cause, status_error
+from junctor.core.net.sockets import Socket, opened
 
 if TYPE_CHECKING:
     import aiohttp
@@ -50,7 +51,8 @@ class RelayStream:
     headers: Mapping[str, str]
     """Lookups ignore case."""
     _response: "aiohttp.ClientResponse"
-    _parts: "Parts"
+    _parts: "Parts | None"
+    _faults: tuple[type[Exception], ...]
     _target: Target
     _limit: int
 
@@ -62,7 +64,8 @@ class RelayStream:
     def close(self) -> None:
         """Give the connection back, or drop it where something is left on it."""
         self._response.close()
-        self._parts.drop()
+        if self._parts is not None:
+            self._parts.drop()
 
     async def check(self) -> None:
         """
@@ -93,7 +96,7 @@ class RelayStream:
     async def _next(self) -> bytes:
         try:
             return await self._response.content.readany()
-        except self._parts.faults as exc:
+        except self._faults as exc:
             raise provider_error(exc, self._target) from shown_cause(exc)
 
     async def read(self) -> bytes:
@@ -152,7 +155,22 @@ class Relay:
             ProviderError: there is no whole answer; the subclass says why.
 
         """
-        answer = await self._send(url, headers, body, target=target, within=within)
+        return await self.request(
+            "POST", url, headers=headers, body=body, target=target, within=within
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        target: Target,
+        within: float,
+        body: Body | None = None,
+    ) -> RelayAnswer:
+        """Send a request with any method, and without a body where None; else as `post`."""
+        answer = await self._send(method, url, headers, body, target=target, within=within)
         try:
             content = await answer.read()
         finally:
@@ -164,21 +182,49 @@ class Relay:
         self, url: str, *, headers: Mapping[str, str], body: Body, target: Target, within: float
     ) -> AsyncIterator[RelayStream]:
         """Post a body and give the answer as it comes; arguments and errors as in `post`."""
-        answer = await self._send(url, headers, body, target=target, within=within)
+        answer = await self._send("POST", url, headers, body, target=target, within=within)
         try:
             yield answer
         finally:
             answer.close()
 
-    async def _send(
-        self, url: str, headers: Mapping[str, str], body: Body, *, target: Target, within: float
+    @asynccontextmanager
+    async def socket(
+        self, url: str, *, headers: Mapping[str, str], target: Target, within: float
+    ) -> AsyncIterator[Socket]:
+        """
+        Open a WebSocket for the length of the block; a refused upgrade is told as its HTTP status.
+
+        Args:
+            url: absolute `ws:`, `wss:`, `http:` or `https:` URL.
+            headers: of the upgrade request.
+            target: whom errors name.
+            within: time to connect and upgrade, seconds.
+
+        Raises:
+            ProviderError: it cannot be opened; the subclass says why.
+
+        """
+        async with opened(self.session, url, headers, target=target, within=within) as socket:
+            yield socket
+
+    async def _send(  # one call site of aiohttp
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None,
+        *,
+        target: Target,
+        within: float,
     ) -> RelayStream:
         from junctor.core.net import _aiohttp
 
-        parts = _aiohttp.Parts(body)
+        parts = None if body is None else _aiohttp.Parts(body)
         try:
-            response = await self.session.post(
-                url,
+            response = await self.session.request(
+                method,
+                _aiohttp.address(url),
                 data=parts,
                 headers=headers,
                 allow_redirects=False,
@@ -191,6 +237,7 @@ class Relay:
             headers=response.headers,
             response=response,
             parts=parts,
+            faults=_aiohttp.FAULTS,
             target=target,
             limit=self._limits.max_answer_bytes,
         )
