@@ -6,7 +6,7 @@ fresh folder most of all. A test holds that a file made by `SNAPSHOT` equals one
 migrations; every other database, and every older file, goes through Alembic.
 """
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision there is, oldest first; a database at another one is from a newer junctor."""
 
 HEAD = REVISIONS[-1]
@@ -56,5 +56,52 @@ SNAPSHOT = (
     """,
     "CREATE INDEX ix_ledger_entries_settled_at ON ledger_entries (settled_at)",
     "CREATE INDEX ix_ledger_entries_team_settled_at ON ledger_entries (team, settled_at)",
+    """
+    CREATE TABLE artefacts (
+        id VARCHAR NOT NULL,
+        team VARCHAR NOT NULL,
+        name VARCHAR NOT NULL,
+        sha256 VARCHAR NOT NULL,
+        size BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL,
+        deleted_at BIGINT,
+        CONSTRAINT pk_artefacts PRIMARY KEY (id)
+    )
+    """,
+    "CREATE INDEX ix_artefacts_deleted_at_expires_at ON artefacts (deleted_at, expires_at)",
+    """
+    CREATE TABLE idempotency_keys (
+        id VARCHAR NOT NULL,
+        team VARCHAR NOT NULL,
+        digest VARCHAR NOT NULL,
+        holder VARCHAR NOT NULL,
+        artefact_id VARCHAR,
+        created_at BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL,
+        CONSTRAINT pk_idempotency_keys PRIMARY KEY (id)
+    )
+    """,
+    "CREATE INDEX ix_idempotency_keys_expires_at ON idempotency_keys (expires_at)",
+    """
+    CREATE TABLE audit_records (
+        id VARCHAR NOT NULL,
+        request_id VARCHAR NOT NULL,
+        team VARCHAR NOT NULL,
+        key_id VARCHAR NOT NULL,
+        audio_sha256 VARCHAR NOT NULL,
+        text_hmac VARCHAR NOT NULL,
+        frames BIGINT NOT NULL,
+        rate BIGINT NOT NULL,
+        provider VARCHAR NOT NULL,
+        model VARCHAR NOT NULL,
+        language VARCHAR NOT NULL,
+        outcome VARCHAR NOT NULL,
+        is_redacted BOOLEAN NOT NULL,
+        created_at BIGINT NOT NULL,
+        CONSTRAINT pk_audit_records PRIMARY KEY (id)
+    )
+    """,
+    "CREATE INDEX ix_audit_records_team_created_at ON audit_records (team, created_at)",
     f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')",  # noqa: S608 - a constant
 )

@@ -70,3 +70,65 @@ class LedgerEntry(Table, table=True):
     """`ok`, `interrupted`, or why it ended."""
     created_at: int = Field(sa_type=BigInteger)
     settled_at: int = Field(sa_type=BigInteger)
+
+
+class Artefact(Table, table=True):
+    """One stored blob. Its row outlives its content, as the proof that it was deleted."""
+
+    __tablename__ = "artefacts"
+    __table_args__ = (Index(None, "deleted_at", "expires_at"),)
+
+    id: str = Field(primary_key=True)
+    """Also the name of its file: 256 random bits."""
+    team: str
+    name: str
+    """What it is, in words of ours; nothing of a caller."""
+    sha256: str
+    size: int = Field(sa_type=BigInteger)
+    """Bytes."""
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger)
+    deleted_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class IdempotencyKey(Table, table=True):
+    """One key of a caller's: held while its work runs, then the name of an answer."""
+
+    __tablename__ = "idempotency_keys"
+
+    id: str = Field(primary_key=True)
+    """SHA-256 of team and key, hexadecimal; the key itself may tell of a person."""
+    team: str
+    digest: str
+    """SHA-256 of the request that came with it, hexadecimal."""
+    holder: str
+    """Who is at work, or was: one random name per piece of work."""
+    artefact_id: str | None = None
+    """The answer; none while the work runs."""
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger, index=True)
+    """When the key is free again."""
+
+
+class AuditRecord(Table, table=True):
+    """One transcription: hashes and numbers, nothing that was said."""
+
+    __tablename__ = "audit_records"
+    __table_args__ = (Index(None, "team", "created_at"),)
+
+    id: str = Field(primary_key=True)
+    request_id: str
+    team: str
+    key_id: str
+    audio_sha256: str
+    text_hmac: str
+    """HMAC-SHA-256 under a secret of the deployment: a short text cannot be guessed back."""
+    frames: int = Field(sa_type=BigInteger)
+    rate: int = Field(sa_type=BigInteger)
+    """Frames in one second, Hz."""
+    provider: str
+    model: str
+    language: str
+    outcome: str
+    is_redacted: bool
+    created_at: int = Field(sa_type=BigInteger)

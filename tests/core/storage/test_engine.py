@@ -13,6 +13,7 @@ from junctor.core.accounts import Accounts
 from junctor.core.errors import ConfigError, OverloadedError
 from junctor.core.ledger import Ledger
 from junctor.core.storage.database import Database
+from junctor.core.storage.schema import HEAD
 from tests.fakes.postgres import postgres, program
 
 pytestmark = pytest.mark.tools
@@ -47,7 +48,7 @@ async def test_upgrade_at_once(url: str) -> None:
     found = await database.fetch("SELECT version_num FROM alembic_version")
     await database.close()
 
-    assert (ends, found) == ([0, 0], [("0001",)])
+    assert (ends, found) == ([0, 0], [(HEAD,)])
 
 
 async def test_keys(database: Database) -> None:

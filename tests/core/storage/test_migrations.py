@@ -77,3 +77,13 @@ def test_revisions_are_those_in_the_folder() -> None:
 def test_rows_name_the_columns(row: type[KeyRow | Entry], table: type[Table]) -> None:
     """The rows that statements speak of have the columns of the tables, in order."""
     assert list(row.__struct_fields__) == list(table.model_fields)
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_upgrade_from_an_older_one(revision: str, tmp_path: Path) -> None:
+    """A file that an older version made comes to the newest schema when a server starts on it."""
+    run_alembic(f"sqlite+aiosqlite:///{tmp_path}/a.db", revision)
+    by_snapshot(tmp_path / "a.db")
+    by_snapshot(tmp_path / "b.db")
+
+    assert schema(tmp_path / "a.db") == schema(tmp_path / "b.db")
