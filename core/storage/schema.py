@@ -59,6 +59,7 @@ SNAPSHOT = (
     """
     CREATE TABLE artefacts (
         id VARCHAR NOT NULL,
+        store VARCHAR NOT NULL,
         team VARCHAR NOT NULL,
         name VARCHAR NOT NULL,
         sha256 VARCHAR NOT NULL,
@@ -69,7 +70,10 @@ SNAPSHOT = (
         CONSTRAINT pk_artefacts PRIMARY KEY (id)
     )
     """,
-    "CREATE INDEX ix_artefacts_deleted_at_expires_at ON artefacts (deleted_at, expires_at)",
+    """
+    CREATE INDEX ix_artefacts_store_deleted_at_expires_at
+    ON artefacts (store, deleted_at, expires_at)
+    """,
     """
     CREATE TABLE idempotency_keys (
         id VARCHAR NOT NULL,

@@ -76,10 +76,12 @@ class Artefact(Table, table=True):
     """One stored blob. Its row outlives its content, as the proof that it was deleted."""
 
     __tablename__ = "artefacts"
-    __table_args__ = (Index(None, "deleted_at", "expires_at"),)
+    __table_args__ = (Index(None, "store", "deleted_at", "expires_at"),)
 
     id: str = Field(primary_key=True)
-    """Also the name of its file: 256 random bits."""
+    """Part of the name of its file: 128 random bits."""
+    store: str
+    """Which folder has the content: several servers may share one database."""
     team: str
     name: str
     """What it is, in words of ours; nothing of a caller."""

@@ -14,6 +14,7 @@ def upgrade() -> None:
     op.create_table(
         "artefacts",
         sa.Column("id", sa.String(), nullable=False),
+        sa.Column("store", sa.String(), nullable=False),
         sa.Column("team", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
@@ -23,7 +24,11 @@ def upgrade() -> None:
         sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_artefacts"),
     )
-    op.create_index("ix_artefacts_deleted_at_expires_at", "artefacts", ["deleted_at", "expires_at"])
+    op.create_index(
+        "ix_artefacts_store_deleted_at_expires_at",
+        "artefacts",
+        ["store", "deleted_at", "expires_at"],
+    )
     op.create_table(
         "idempotency_keys",
         sa.Column("id", sa.String(), nullable=False),
