@@ -1,6 +1,7 @@
 """What extends aiohttp, apart, so that nothing else imports it before a pool is opened."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 from weakref import WeakSet
 
@@ -12,6 +13,7 @@ from aiohttp import (
     ClientResponse,
     ClientTimeout,
     ServerDisconnectedError,
+    hdrs,
 )
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
@@ -24,6 +26,8 @@ from junctor.core.net.bodies import Body
 STALE_WINDOW = 1.0
 """A kept connection that breaks this soon was closed before it saw the request, seconds."""
 MAX_RESENDS = 3
+_SWITCHED = 101
+_LONGEST_REFUSAL = 65536
 
 FAULTS: tuple[type[Exception], ...] = (ClientError, OSError)
 """What a call may raise."""
@@ -116,6 +120,32 @@ async def resend_stale(request: ClientRequest, handler: ClientHandlerType) -> Cl
             raise
         resends += 1
         await request.close()
+
+
+class UpgradeRefusedError(Exception):
+    """The peer answered an upgrade to WebSocket with something else."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+async def keep_refusal(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """
+    Read what a peer says when it refuses an upgrade; aiohttp throws it away.
+
+    That includes redirects, which aiohttp follows here, and with all of our headers.
+    """
+    response = await handler(request)
+    if hdrs.SEC_WEBSOCKET_KEY not in request.headers or response.status == _SWITCHED:
+        return response
+    body = b""
+    while len(body) < _LONGEST_REFUSAL and (chunk := await response.content.readany()):
+        body += chunk
+    response.close()
+    raise UpgradeRefusedError(response.status, response.headers, body)
 
 
 def _is_resendable(request: ClientRequest) -> bool:

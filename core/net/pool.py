@@ -30,6 +30,8 @@ class PoolLimits:
     """Largest answer that is read, after decompression; a longer one is an error."""
     trust_env: bool = False
     """Whether `HTTPS_PROXY` and its kin are obeyed."""
+    heartbeat: float = 20.0
+    """Time between pings over a WebSocket; a peer that answers none in half of it is gone."""
 
 
 @define(eq=False)
@@ -83,7 +85,7 @@ class Pool:
     def _open_session(self) -> "aiohttp.ClientSession":
         import aiohttp
 
-        from junctor.core.net._aiohttp import Request, resend_stale
+        from junctor.core.net._aiohttp import Request, keep_refusal, resend_stale
 
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
@@ -94,7 +96,7 @@ class Pool:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             request_class=Request,
-            middlewares=(resend_stale,),
+            middlewares=(resend_stale, keep_refusal),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect_timeout),
             trust_env=self.limits.trust_env,
         )

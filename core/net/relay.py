@@ -1,12 +1,12 @@
 """The quick door to the pool: our own small interface over the aiohttp session."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from attrs import define, frozen
 
-from junctor.core.errors import ProviderAnswerError
+from junctor.core.errors import ProviderAnswerError, ProviderError
 from junctor.core.net.bodies import Body
 from junctor.core.net.events import EventParser, EventTooLongError, ServerEvent
 from junctor.core.net.faults import Target, provider_error, shown_cause, status_error
@@ -190,23 +190,43 @@ class Relay:
 
     @asynccontextmanager
     async def socket(
-        self, url: str, *, headers: Mapping[str, str], target: Target, within: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        target: Target,
+        within: float,
+        fault: Callable[[Target, RelayAnswer], ProviderError] | None = None,
     ) -> AsyncIterator[Socket]:
         """
-        Open a WebSocket for the length of the block; a refused upgrade is told as its HTTP status.
+        Open a WebSocket for the length of the block; redirects are not followed.
 
         Args:
             url: absolute `ws:`, `wss:`, `http:` or `https:` URL.
             headers: of the upgrade request.
             target: whom errors name.
             within: time to connect and upgrade, seconds.
+            fault: tells the error of a refused upgrade; None goes by its HTTP status.
 
         Raises:
             ProviderError: it cannot be opened; the subclass says why.
 
         """
-        async with opened(self.session, url, headers, target=target, within=within) as socket:
-            yield socket
+        from junctor.core.net._aiohttp import UpgradeRefusedError
+
+        try:
+            async with opened(
+                self.session,
+                url,
+                headers,
+                target=target,
+                within=within,
+                heartbeat=self._limits.heartbeat,
+            ) as socket:
+                yield socket
+        except UpgradeRefusedError as exc:
+            answer = RelayAnswer(status=exc.status, headers=exc.headers, body=exc.body)
+            raise (fault or _by_status)(target, answer) from exc
 
     async def _send(  # one call site of aiohttp
         self,
@@ -241,6 +261,10 @@ class Relay:
             target=target,
             limit=self._limits.max_answer_bytes,
         )
+
+
+def _by_status(target: Target, answer: RelayAnswer) -> ProviderError:
+    return status_error(target, answer.status, answer.headers, answer.body)
 
 
 def _too_long(target: Target) -> ProviderAnswerError:

@@ -6,19 +6,19 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
-from attrs import define
+from attrs import define, field
 
-from junctor.core.errors import ProviderAnswerError, ProviderTimeoutError, ProviderUnavailableError
+from junctor.core.errors import ProviderAnswerError, ProviderUnavailableError
 from junctor.core.net.faults import Target, provider_error, shown_cause, status_error
 
 if TYPE_CHECKING:  # heavy: imported when a pool is opened
     from aiohttp import ClientSession, ClientWebSocketResponse
 
-HEARTBEAT = 20.0
-"""Seconds between pings; a peer that answers none within half of it is gone."""
 LARGEST_MESSAGE = 4 * 1024 * 1024
 """Bytes of one message from the upstream, at most."""
-_CLOSE_WITHIN = 2.0
+_CLOSE_WITHIN = 1.0
+"""Time to say goodbye, seconds; a peer that takes longer is dropped."""
+_GOOD_CODES = frozenset({0, 1000, 1001, 1005})
 
 _encoder = msgspec.json.Encoder()
 
@@ -34,11 +34,11 @@ class Socket:
     _socket: "ClientWebSocketResponse"
     target: Target
     _faults: tuple[type[Exception], ...]
-
-    @property
-    def close_code(self) -> int | None:
-        """The code with which the peer closed; None while it is open."""
-        return self._socket.close_code
+    close_code: int | None = field(default=None, init=False)
+    """The code with which the peer closed, 0 for none given; None where it has not."""
+    close_reason: str = field(default="", init=False, repr=False)
+    """What the peer gave as its reason: to be compared with what its documentation says, never
+    shown."""
 
     async def send_bytes(self, data: bytes) -> None:
         """Send a binary message; waits while the peer does not read."""
@@ -62,30 +62,38 @@ class Socket:
             ProviderAnswerError: a message is too large or malformed.
 
         """
-        from aiohttp import WSMsgType
+        from aiohttp import WebSocketError, WSMsgType
 
-        message = await self._socket.receive()
+        try:
+            message = await self._socket.receive()
+        except self._faults as exc:  # while it answered a ping
+            raise provider_error(exc, self.target) from shown_cause(exc)
         match message.type:
             case WSMsgType.TEXT:
                 return str(message.data).encode()
             case WSMsgType.BINARY:
                 return bytes(message.data)
-            case WSMsgType.CLOSE | WSMsgType.CLOSING | WSMsgType.CLOSED:
-                self._farewell()
+            case WSMsgType.CLOSE:
+                self.close_code, self.close_reason = int(message.data), str(message.extra or "")
+                self._farewell(self.close_code)
                 return None
-            case _:
+            case WSMsgType.ERROR if isinstance(message.data, WebSocketError):
                 raise self._broken("sent a message that is too large or malformed")
+            case WSMsgType.ERROR:
+                raise provider_error(message.data, self.target) from shown_cause(message.data)
+            case _:
+                self._farewell(self.close_code)
+                return None
 
-    def _farewell(self) -> None:
-        code = self._socket.close_code
-        if code not in {None, 1000, 1001, 1005}:
-            fault = self._socket.exception()
-            cause = None if fault is None else shown_cause(fault)
+    def _farewell(self, code: int | None) -> None:
+        """Let pass a close in good order; a connection that ends without any is broken."""
+        if code not in _GOOD_CODES:
+            how = "without a farewell" if code is None else f"with close code {code}"
             raise ProviderUnavailableError(
-                f"{self.target.provider} broke the connection (close code {code}).",
+                f"{self.target.provider} broke the connection {how}.",
                 provider=self.target.provider,
                 model=self.target.model,
-            ) from cause
+            )
 
     def _broken(self, sentence: str) -> ProviderAnswerError:
         return ProviderAnswerError(
@@ -108,32 +116,54 @@ async def opened(
     *,
     target: Target,
     within: float,
+    heartbeat: float,
 ) -> AsyncIterator[Socket]:
     """Open a WebSocket; `junctor.core.net.Relay.socket` says the rest."""
+    response = await _connected(
+        session, url, headers, target=target, within=within, heartbeat=heartbeat
+    )
+    connection = response._conn  # noqa: SLF001  # aiohttp offers no other way to drop it
+    transport = None if connection is None else connection.transport
+    try:
+        yield Socket(response, target, _faults())
+    finally:
+        try:
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await response.close()
+        except TimeoutError:
+            if transport is not None:
+                transport.abort()
+
+
+async def _connected(
+    session: "ClientSession",
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    target: Target,
+    within: float,
+    heartbeat: float,
+) -> "ClientWebSocketResponse":
     from aiohttp import ClientWSTimeout, WSServerHandshakeError
 
-    from junctor.core.net._aiohttp import FAULTS, address
+    from junctor.core.net._aiohttp import address
 
     try:
         async with asyncio.timeout(within):
-            response = await session.ws_connect(
+            return await session.ws_connect(
                 address(url),
                 headers=headers,
-                heartbeat=HEARTBEAT,
+                heartbeat=heartbeat,
                 max_msg_size=LARGEST_MESSAGE,
                 timeout=ClientWSTimeout(ws_close=_CLOSE_WITHIN),
             )
     except WSServerHandshakeError as exc:
         raise status_error(target, exc.status, exc.headers or {}) from shown_cause(exc)
-    except TimeoutError as exc:
-        raise ProviderTimeoutError(
-            f"{target.provider} did not answer in time.",
-            provider=target.provider,
-            model=target.model,
-        ) from exc
-    except FAULTS as exc:
+    except _faults() as exc:
         raise provider_error(exc, target) from shown_cause(exc)
-    try:
-        yield Socket(response, target, FAULTS)
-    finally:
-        await response.close()
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    from junctor.core.net._aiohttp import FAULTS
+
+    return FAULTS

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 
-from junctor.core.errors import ProviderTimeoutError
+from junctor.core.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError
 from junctor.core.net import Socket
 
 BYTES_PER_SECOND = 32_000
 """Of the audio that live providers get: 16-bit mono at 16,000 Hz."""
 LAST_WORDS_WITHIN = 15.0
-"""Time from the end of the audio to the upstream's last message, seconds."""
+"""Longest silence of the upstream once the audio has ended, seconds."""
+_EXPLAINS_WITHIN = 1.0
+"""Time in which an upstream that takes no more audio may still say why, seconds."""
 
 
 async def rechunked(audio: AsyncIterator[bytes], *, seconds: float) -> AsyncGenerator[bytes, None]:
@@ -32,52 +33,70 @@ async def conversation(
     *,
     say: Callable[[bytes], Awaitable[None]],
     finish: Callable[[], Awaitable[None]],
+    last_words: float = LAST_WORDS_WITHIN,
 ) -> AsyncGenerator[bytes, None]:
     """
     Send all audio in a task of its own, and yield the upstream's messages until it closes.
 
     Args:
         socket: open, and ready for audio.
-        audio: what is to be sent.
+        audio: what is to be sent; what it raises, this raises.
         say: sends one chunk.
         finish: says that no more will come.
+        last_words: longest silence of the upstream once the audio has ended, seconds.
 
     Raises:
-        ProviderError: the connection broke, or the last words did not come in time.
+        ProviderError: the connection broke or was closed before the audio had ended, or the last
+            words did not come in time.
 
     """
-
-    async def speak() -> None:
-        async for chunk in audio:
-            await say(chunk)
-        await finish()
-
-    speaking = asyncio.create_task(speak())
+    speaking = asyncio.create_task(_spoken(audio, say, finish))
     try:
-        async with aclosing(_heard(socket, speaking)) as messages:
-            async for message in messages:
-                yield message
+        while (message := await _heard(socket, speaking, last_words)) is not None:
+            yield message
+        if not speaking.done():
+            raise ProviderUnavailableError(
+                f"{socket.target.provider} closed the connection before all was said.",
+                provider=socket.target.provider,
+                model=socket.target.model,
+            )
+        speaking.result()
     finally:
         speaking.cancel()
         await asyncio.gather(speaking, return_exceptions=True)
+        del speaking  # an error knows this frame: keep none of the two alive by the other
 
 
-async def _heard(socket: Socket, speaking: "asyncio.Task[None]") -> AsyncGenerator[bytes, None]:
-    while True:
-        listening = asyncio.ensure_future(socket.receive())
-        try:
-            await asyncio.wait({listening, speaking}, return_when=asyncio.FIRST_COMPLETED)
-            if not listening.done():
-                speaking.result()  # raises what broke the sending
-                await asyncio.wait({listening}, timeout=LAST_WORDS_WITHIN)
-            if not listening.done():
-                raise _silent(socket)
-            message = listening.result()
-        finally:
-            listening.cancel()
-        if message is None:
-            return
-        yield message
+async def _spoken(
+    audio: AsyncIterator[bytes],
+    say: Callable[[bytes], Awaitable[None]],
+    finish: Callable[[], Awaitable[None]],
+) -> None:
+    async for chunk in audio:
+        await say(chunk)
+    await finish()
+
+
+async def _heard(socket: Socket, speaking: "asyncio.Task[None]", last_words: float) -> bytes | None:
+    """Return the next message, None when the upstream has closed."""
+    listening = asyncio.ensure_future(socket.receive())
+    try:
+        await asyncio.wait({listening, speaking}, return_when=asyncio.FIRST_COMPLETED)
+        if not listening.done():
+            fault = speaking.exception()
+            if fault is not None and not isinstance(fault, ProviderError):
+                raise fault
+            patience = last_words if fault is None else _EXPLAINS_WITHIN
+            await asyncio.wait({listening}, timeout=patience)
+        if not listening.done():
+            speaking.result()
+            raise _silent(socket)
+        return listening.result()
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        fault = None
+        del listening, speaking
 
 
 def _silent(socket: Socket) -> ProviderTimeoutError:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, ClassVar, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 import msgspec
 from attrs import evolve
@@ -87,7 +87,7 @@ class VendorSettings(Base, frozen=True, kw_only=True):
     base_url: str = ""
     """Where its API begins; empty for the vendor's own."""
     stream_url: str = ""
-    """Where its WebSocket is; empty for the vendor's own."""
+    """Where its WebSocket is; empty for the vendor's own, or beside `base_url` if that is given."""
     timeout: Seconds = 600.0
     """Longest time for one transcription, however much the request's deadline leaves."""
     models: dict[str, CardSettings] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Vendor:
         self._settings = settings
         self._cards = {card.id: card for card in _changed(self.NAME, cards, settings)}
         self._base_url = _checked_url(self.NAME, "base_url", settings.base_url or self.BASE_URL)
-        stream_url = settings.stream_url or self.STREAM_URL
+        stream_url = settings.stream_url or _moved(self.STREAM_URL, self.BASE_URL, self._base_url)
         self._stream_url = stream_url and _checked_url(self.NAME, "stream_url", stream_url)
         self._pool = settings.connections.pool()
         self._is_open = False
@@ -238,6 +238,7 @@ class Vendor:
             headers=self.headers(),
             target=target,
             within=self._settings.connections.connect_timeout,
+            fault=self.fault,
         ) as socket:
             yield socket
 
@@ -245,10 +246,10 @@ class Vendor:
         """Return the URL, and whether it is the vendor's own host, which may see our key."""
         if "://" not in path:
             return f"{self._base_url}{path}", True
-        own, asked = urlsplit(self._base_url), urlsplit(path)
-        host = asked.hostname or ""
-        if asked.netloc == own.netloc and asked.scheme == own.scheme:
+        own, asked = urlsplit(self._base_url), _split(path)
+        if asked[:2] == own[:2]:
             return path, True
+        host = asked.netloc.partition(":")[0].lower()
         allowed = any(host == one or host.endswith(f".{one}") for one in self.LINK_HOSTS)
         if asked.scheme != "https" or not allowed:
             raise ProviderAnswerError(
@@ -298,6 +299,26 @@ def _checked_url(name: str, key: str, url: str) -> str:
             "Expected a URL without user, query or fragment.", key=f"plugins.{name}.{key}"
         )
     return url.rstrip("/")
+
+
+def _moved(stream_url: str, vendors_own: str, base_url: str) -> str:
+    """Return the vendor's stream URL; where that is below its base URL, below the given one."""
+    own = vendors_own.partition("://")[2]
+    scheme, _, host = base_url.partition("://")
+    rest = stream_url.partition("://")[2]
+    if host == own or not rest.startswith(own):
+        return stream_url
+    return f"{scheme.replace('http', 'ws')}://{host}{rest.removeprefix(own)}"
+
+
+def _split(link: str) -> SplitResult:
+    """Split a link; an empty one for what two readers could read in two ways."""
+    is_plain = link.isascii() and link.isprintable() and "\\" not in link
+    try:
+        parts = urlsplit(link if is_plain else "")
+    except ValueError:
+        return urlsplit("")
+    return parts if parts.netloc.replace("@", "") == parts.netloc else urlsplit("")
 
 
 def rejected(target: Target, sentence: str) -> ProviderRejectedError:

@@ -73,6 +73,10 @@ class VendorFake:
         self.aborted = 0
         """Requests whose client left before the answer."""
         self.sockets: set[web.WebSocketResponse] = set()
+        """Conversations that go on."""
+        self.slow_above: int | None = None
+        """Bytes of a request body from which there is never an answer; None for no such bound."""
+        self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -113,6 +117,22 @@ class VendorFake:
             self.problems.append(problem)
         return is_right
 
+    async def until(self, fact: Callable[[], bool], *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+        """Wait until something is true of this server; TimeoutError when it never is."""
+        if fact():
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._waiting.append((fact, future))
+        async with asyncio.timeout(timeout):
+            await future
+
+    def changed(self) -> None:
+        """Wake whoever waits for a fact that is now true."""
+        for entry in [entry for entry in self._waiting if entry[0]()]:
+            self._waiting.remove(entry)
+            if not entry[1].done():
+                entry[1].set_result(None)
+
     @web.middleware
     async def _treated(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
@@ -120,7 +140,8 @@ class VendorFake:
         self.seen.append(
             Seen(request.method, request.path, list(request.query.items()), request.headers, body)
         )
-        treatment = self.script.popleft() if self.script else self.always
+        self.changed()
+        treatment = self._treatment(len(body))
         if refusal := self.refusals.get(treatment):
             return web.Response(
                 status=refusal.status,
@@ -134,6 +155,16 @@ class VendorFake:
         except asyncio.CancelledError:
             self.aborted += 1
             raise
+        finally:
+            self.sockets -= {one for one in self.sockets if one.get("request") is request}
+            self.changed()
+
+    def _treatment(self, size: int) -> str:
+        if self.script:
+            return self.script.popleft()
+        if self.slow_above is not None and size > self.slow_above:
+            return "hang"
+        return self.always
 
     async def _broken(
         self, fault: str, request: web.Request, handler: Handler
@@ -174,7 +205,9 @@ class VendorFake:
         """Accept a WebSocket; the fake's handler talks from there on."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
+        socket["request"] = request
         self.sockets.add(socket)
+        self.changed()
         return socket
 
     @staticmethod
