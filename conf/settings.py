@@ -104,6 +104,8 @@ class Team(Base, frozen=True, kw_only=True):
     """Seconds of audio served per day (UTC); none given: no bound."""
     allowed_models: tuple[str, ...] = ()
     """Model names or `provider:model` that the team may use; empty for all."""
+    callback_secret: Secret | None = None
+    """Signs the deliveries of this team's jobs, instead of `callbacks.secret`."""
 
 
 class Loader(Base, frozen=True, kw_only=True):
@@ -192,6 +194,58 @@ class Breaker(Base, frozen=True, kw_only=True):
     """Requests under way at one candidate; more spill over to the next."""
 
 
+class Network(Base, frozen=True, kw_only=True):
+    """`[network]`: where URLs that callers give may lead (`callback_url`, pictures)."""
+
+    allowed_private: tuple[str, ...] = ()
+    """Networks (CIDR) that may be reached although they are not public, such as the company's own."""
+    require_https: bool = False
+    """Refuse `http://`."""
+
+
+class JobQueue(Base, frozen=True, kw_only=True):
+    """`[jobs.queues.<name>]`: one queue of jobs."""
+
+    concurrency: Count = 4
+    """Jobs of this queue that one process works on at the same time."""
+
+
+class Jobs(Base, frozen=True, kw_only=True):
+    """`[jobs]`: durable jobs."""
+
+    queues: dict[str, JobQueue] = field(default_factory=dict)
+    """Queues by name; `default` is always there."""
+    poll_interval: Seconds = 0.5
+    """Time between two looks for queued jobs, once there has been a job."""
+    max_attempts: Count = 5
+    """Starts of a job whose process dies under it; then it has failed."""
+    max_unfinished: Count = 10_000
+    """Jobs of one team that are not finished; more are refused."""
+    keep: Seconds = 7 * 24 * 3600.0
+    """Time that a finished job, its result and its deliveries are kept."""
+
+
+class Callbacks(Base, frozen=True, kw_only=True):
+    """`[callbacks]`: how the end of a job is told to its `callback_url`."""
+
+    secret: Secret | None = None
+    """Signs every delivery; none given: one is made in the data folder (`junctor callbacks secret`)."""
+    attempts: Count = 8
+    """Tries of one delivery."""
+    timeout: Seconds = 10.0
+    """Time for one try."""
+    backoff: Seconds = 5.0
+    """Pause before the second try, doubled each time, jittered; a longer `Retry-After` counts."""
+    backoff_max: Seconds = 3600.0
+    """Longest pause between two tries."""
+    concurrency: Count = 32
+    """Tries under way at the same time."""
+    concurrency_per_team: Count = 8
+    """Tries under way for one team."""
+    concurrency_per_host: Count = 4
+    """Tries under way at one host."""
+
+
 class Telemetry(Base, frozen=True, kw_only=True):
     """`[telemetry]`: what the server tells about itself."""
 
@@ -224,6 +278,9 @@ class Settings(Base, frozen=True, kw_only=True):
     """`[models."<name>"]`: the public model names."""
     policy: Policy = field(default_factory=Policy)
     breaker: Breaker = field(default_factory=Breaker)
+    network: Network = field(default_factory=Network)
+    jobs: Jobs = field(default_factory=Jobs)
+    callbacks: Callbacks = field(default_factory=Callbacks)
     telemetry: Telemetry = field(default_factory=Telemetry)
     origins: dict[str, str] = field(default_factory=dict)
     """Not a setting: the file that each dotted key was read from, for error messages."""
