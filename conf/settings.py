@@ -246,6 +246,27 @@ class Callbacks(Base, frozen=True, kw_only=True):
     """Tries under way at one host."""
 
 
+class Live(Base, frozen=True, kw_only=True):
+    """`[live]`: speech that is written down while it is spoken."""
+
+    open_timeout: Seconds = 10.0
+    """Time until a candidate takes audio, all candidates together."""
+    stall: Seconds = 10.0
+    """Time in which speech brings an answer; a candidate that is silent for longer has failed."""
+    max_replay: Annotated[float, Meta(ge=1)] = 60.0
+    """Seconds of audio kept for the next candidate; a client that is further ahead has to wait."""
+    max_speed: Annotated[float, Meta(ge=1)] = 4.0
+    """Seconds of audio that a candidate gets in a second, when it catches up or a file is sent."""
+    utterance_timeout: Seconds = 30.0
+    """Time to transcribe one utterance, by a model that does not listen live."""
+    start_timeout: Seconds = 10.0
+    """Time that a client has for its first message."""
+    idle_timeout: Seconds = 60.0
+    """Time in which a client has to send something; then its session is closed."""
+    send_timeout: Seconds = 20.0
+    """Time that a client has to read a message; then it counts as gone."""
+
+
 class Telemetry(Base, frozen=True, kw_only=True):
     """`[telemetry]`: what the server tells about itself."""
 
@@ -281,6 +302,7 @@ class Settings(Base, frozen=True, kw_only=True):
     network: Network = field(default_factory=Network)
     jobs: Jobs = field(default_factory=Jobs)
     callbacks: Callbacks = field(default_factory=Callbacks)
+    live: Live = field(default_factory=Live)
     telemetry: Telemetry = field(default_factory=Telemetry)
     origins: dict[str, str] = field(default_factory=dict)
     """Not a setting: the file that each dotted key was read from, for error messages."""
