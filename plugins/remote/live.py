@@ -27,6 +27,26 @@ async def rechunked(audio: AsyncIterator[bytes], *, seconds: float) -> AsyncGene
         yield bytes(held)
 
 
+async def never_silent(
+    audio: AsyncIterator[bytes], *, seconds: float
+) -> AsyncGenerator[bytes, None]:
+    """Yield the same audio, and an empty chunk each time that none came for `seconds`."""
+    chunks = aiter(audio)
+    while True:
+        coming = asyncio.ensure_future(anext(chunks, None))
+        try:
+            while not (await asyncio.wait({coming}, timeout=seconds))[0]:
+                yield b""
+            chunk = coming.result()
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+            del coming
+        if chunk is None:
+            return
+        yield chunk
+
+
 async def conversation(
     socket: Socket,
     audio: AsyncIterator[bytes],

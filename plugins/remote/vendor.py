@@ -321,6 +321,11 @@ def _split(link: str) -> SplitResult:
     return parts if parts.netloc.replace("@", "") == parts.netloc else urlsplit("")
 
 
+def tags(listed: str) -> frozenset[str]:
+    """Return the BCP-47 tags that are listed with space between them."""
+    return frozenset(listed.split())
+
+
 def rejected(target: Target, sentence: str) -> ProviderRejectedError:
     """Return the error of a request that the vendor cannot serve; `sentence` follows its name."""
     return ProviderRejectedError(

@@ -7,6 +7,7 @@ Before that, the next entry of `script` decides how the request is treated.
 """
 
 import asyncio
+import io
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -54,6 +55,25 @@ REFUSALS = (
     "locale",  # 400: the language is not supported, as the vendor says it
 )
 """What every fake has in `refusals`, in the vendor's own documented shape."""
+
+
+def seconds_of(audio: bytes) -> float:
+    """Decode a recording and return its length, seconds; 0 where it cannot be decoded."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(audio), "r") as container:
+            frames = [(one.samples, one.sample_rate) for one in container.decode(audio=0)]
+    except (av.FFmpegError, IndexError):
+        return 0.0
+    return sum(samples / rate for samples, rate in frames)
+
+
+def spread(text: str, seconds: float) -> list[tuple[str, float, float]]:
+    """Return the words of a text with start and end, evenly over that time, seconds."""
+    words = text.split()
+    each = seconds / max(1, len(words))
+    return [(word, at * each, (at + 0.8) * each) for at, word in enumerate(words)]
 
 
 class VendorFake:
@@ -133,6 +153,10 @@ class VendorFake:
             if not entry[1].done():
                 entry[1].set_result(None)
 
+    def refusal(self, name: str, request: web.Request) -> Refusal | None:
+        """Return how a request is refused; override it where services of a vendor differ."""
+        return self.refusals.get(name)
+
     @web.middleware
     async def _treated(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         is_socket = request.headers.get("Upgrade", "").lower() == "websocket"
@@ -142,7 +166,7 @@ class VendorFake:
         )
         self.changed()
         treatment = self._treatment(len(body))
-        if refusal := self.refusals.get(treatment):
+        if refusal := self.refusal(treatment, request):
             return web.Response(
                 status=refusal.status,
                 body=refusal.body,
