@@ -6,7 +6,7 @@ fresh folder most of all. A test holds that a file made by `SNAPSHOT` equals one
 migrations; every other database, and every older file, goes through Alembic.
 """
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision there is, oldest first; a database at another one is from a newer junctor."""
 
 HEAD = REVISIONS[-1]
@@ -107,5 +107,47 @@ SNAPSHOT = (
     )
     """,
     "CREATE INDEX ix_audit_records_team_created_at ON audit_records (team, created_at)",
+    """
+    CREATE TABLE jobs (
+        id VARCHAR NOT NULL,
+        team VARCHAR NOT NULL,
+        kind VARCHAR NOT NULL,
+        queue VARCHAR NOT NULL,
+        priority INTEGER NOT NULL,
+        payload VARCHAR NOT NULL,
+        digest VARCHAR NOT NULL,
+        idempotency_id VARCHAR,
+        state VARCHAR NOT NULL,
+        progress FLOAT NOT NULL,
+        result VARCHAR,
+        error VARCHAR,
+        attempts INTEGER NOT NULL,
+        created_at BIGINT NOT NULL,
+        started_at BIGINT,
+        finished_at BIGINT,
+        callback_url VARCHAR NOT NULL,
+        callback_host VARCHAR NOT NULL,
+        callback_state VARCHAR NOT NULL,
+        callback_tries INTEGER NOT NULL,
+        callback_due BIGINT,
+        CONSTRAINT pk_jobs PRIMARY KEY (id),
+        CONSTRAINT uq_jobs_idempotency_id UNIQUE (idempotency_id)
+    )
+    """,
+    "CREATE INDEX ix_jobs_callback_state_callback_due ON jobs (callback_state, callback_due)",
+    "CREATE INDEX ix_jobs_state_finished_at ON jobs (state, finished_at)",
+    "CREATE INDEX ix_jobs_team_id ON jobs (team, id)",
+    "CREATE INDEX ix_jobs_team_state ON jobs (team, state)",
+    """
+    CREATE TABLE deliveries (
+        job_id VARCHAR NOT NULL,
+        number INTEGER NOT NULL,
+        at BIGINT NOT NULL,
+        status INTEGER,
+        error VARCHAR NOT NULL,
+        seconds FLOAT NOT NULL,
+        CONSTRAINT pk_deliveries PRIMARY KEY (job_id, number)
+    )
+    """,
     f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')",  # noqa: S608 - a constant
 )

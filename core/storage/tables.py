@@ -134,3 +134,58 @@ class AuditRecord(Table, table=True):
     outcome: str
     is_redacted: bool
     created_at: int = Field(sa_type=BigInteger)
+
+
+class JobRecord(Table, table=True):
+    """One durable job, and how far the delivery of its callback has come."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(None, "callback_state", "callback_due"),
+        Index(None, "state", "finished_at"),
+        Index(None, "team", "id"),
+        Index(None, "team", "state"),
+    )
+
+    id: str = Field(primary_key=True)
+    """Sorts by time of creation."""
+    team: str
+    kind: str
+    queue: str
+    priority: int
+    payload: str
+    """JSON; audio and text are artefacts, named here by their ids."""
+    digest: str
+    """SHA-256 of kind and payload, hexadecimal."""
+    idempotency_id: str | None = Field(default=None, unique=True)
+    """SHA-256 of team and key, hexadecimal; the key itself may tell of a person."""
+    state: str
+    progress: float
+    result: str | None = None
+    """JSON, small, as `payload`."""
+    error: str | None = None
+    attempts: int
+    created_at: int = Field(sa_type=BigInteger)
+    started_at: int | None = Field(default=None, sa_type=BigInteger)
+    finished_at: int | None = Field(default=None, sa_type=BigInteger)
+    callback_url: str
+    callback_host: str
+    callback_state: str
+    """Empty without a callback; `waiting`, `pending`, `delivered` or `failed`."""
+    callback_tries: int
+    callback_due: int | None = Field(default=None, sa_type=BigInteger)
+    """When to try, or when a try under way counts as lost."""
+
+
+class DeliveryRecord(Table, table=True):
+    """One try to deliver a callback."""
+
+    __tablename__ = "deliveries"
+
+    job_id: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    at: int = Field(sa_type=BigInteger)
+    status: int | None = None
+    error: str
+    """One word for what went wrong, empty for an answer."""
+    seconds: float

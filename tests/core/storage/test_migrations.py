@@ -9,13 +9,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from msgspec import Struct
 from sqlalchemy import create_engine
 
 from junctor.core.storage.database import Database
 from junctor.core.storage.entries import Entry
+from junctor.core.storage.jobs import DeliveryRow, JobRow
 from junctor.core.storage.keys import KeyRow
 from junctor.core.storage.schema import HEAD, REVISIONS
-from junctor.core.storage.tables import ApiKey, LedgerEntry, Table
+from junctor.core.storage.tables import ApiKey, DeliveryRecord, JobRecord, LedgerEntry, Table
 from junctor.core.storage.upgrade import run_alembic
 
 
@@ -73,8 +75,16 @@ def test_revisions_are_those_in_the_folder() -> None:
     assert (found, script.get_current_head()) == (REVISIONS, HEAD)
 
 
-@pytest.mark.parametrize(("row", "table"), [(KeyRow, ApiKey), (Entry, LedgerEntry)])
-def test_rows_name_the_columns(row: type[KeyRow | Entry], table: type[Table]) -> None:
+@pytest.mark.parametrize(
+    ("row", "table"),
+    [
+        (KeyRow, ApiKey),
+        (Entry, LedgerEntry),
+        (JobRow, JobRecord),
+        (DeliveryRow, DeliveryRecord),
+    ],
+)
+def test_rows_name_the_columns(row: type[Struct], table: type[Table]) -> None:
     """The rows that statements speak of have the columns of the tables, in order."""
     assert list(row.__struct_fields__) == list(table.model_fields)
 
