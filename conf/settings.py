@@ -267,6 +267,15 @@ class Live(Base, frozen=True, kw_only=True):
     """Time that a client has to read a message; then it counts as gone."""
 
 
+class Artefacts(Base, frozen=True, kw_only=True):
+    """`[artefacts]`: uploads of jobs, results and remembered answers, kept in `data_dir`."""
+
+    max_bytes: Count = 10 * 1024 * 1024 * 1024
+    """Content kept at the same time, all of it together; more is answered 503."""
+    proof_ttl: Seconds = 90 * 86_400.0
+    """Time for which the record of a deletion is kept: hash, size and times, no content."""
+
+
 class Telemetry(Base, frozen=True, kw_only=True):
     """`[telemetry]`: what the server tells about itself."""
 
@@ -303,6 +312,7 @@ class Settings(Base, frozen=True, kw_only=True):
     jobs: Jobs = field(default_factory=Jobs)
     callbacks: Callbacks = field(default_factory=Callbacks)
     live: Live = field(default_factory=Live)
+    artefacts: Artefacts = field(default_factory=Artefacts)
     telemetry: Telemetry = field(default_factory=Telemetry)
     origins: dict[str, str] = field(default_factory=dict)
     """Not a setting: the file that each dotted key was read from, for error messages."""
