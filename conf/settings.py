@@ -93,6 +93,42 @@ class Limits(Base, frozen=True, kw_only=True):
     """Recordings decoded at the same time."""
 
 
+class Weights(Base, frozen=True, kw_only=True):
+    """`[policy.tiers.<tier>.weights]`: how much each quality of a candidate counts."""
+
+    quality: Share = 0.5
+    """Weight of the card's quality."""
+    price: Share = 0.25
+    """Weight of a low price."""
+    latency: Share = 0.25
+    """Weight of a low observed latency."""
+
+
+class TierPolicy(Base, frozen=True, kw_only=True):
+    """`[policy.tiers.<tier>]` and `[teams.<name>.tiers.<tier>]`: what a tier prefers."""
+
+    language_mode: Literal["fixed", "auto"] | None = None
+    """Whether the language is given or found; a request's own word counts before it."""
+    language: str | None = None
+    """BCP-47 language when the request gives none."""
+    allowed_languages: tuple[str, ...] = ()
+    """Languages that may be spoken or found; empty for any."""
+    provider_preference: tuple[str, ...] = ()
+    """Providers (or `provider:model`) tried before the others; of a provider, its best model."""
+    fallback_chain: tuple[str, ...] = ()
+    """Providers (or `provider:model`) tried after the preferred ones."""
+    ensemble: tuple[str, ...] = ()
+    """Providers (or `provider:model`) asked at once with the first choice; their words are voted."""
+    hedge: bool | None = None
+    """Ask the second candidate too when the first is later than its 95th percentile."""
+    max_price: Annotated[float, Meta(ge=0)] | None = None
+    """Dearest candidate allowed, US dollars per minute of audio."""
+    max_latency: Seconds | None = None
+    """Slowest candidate allowed, by what was observed or else its card, seconds."""
+    weights: Weights | None = None
+    """How the candidates are ranked when nothing is preferred."""
+
+
 class Team(Base, frozen=True, kw_only=True):
     """`[teams.<name>]` and `[team_defaults]`: what a team may do."""
 
@@ -103,9 +139,11 @@ class Team(Base, frozen=True, kw_only=True):
     audio_seconds_per_day: Seconds | None = None
     """Seconds of audio served per day (UTC); none given: no bound."""
     allowed_models: tuple[str, ...] = ()
-    """Model names or `provider:model` that the team may use; empty for all."""
+    """Model names, providers or `provider:model` that the team may use; empty for all."""
     callback_secret: Secret | None = None
     """Signs the deliveries of this team's jobs, instead of `callbacks.secret`."""
+    tiers: dict[Literal["low", "medium", "high"], TierPolicy] = field(default_factory=dict)
+    """What its tiers prefer, over what `[policy.tiers]` says."""
 
 
 class Loader(Base, frozen=True, kw_only=True):
@@ -130,36 +168,6 @@ class Model(Base, frozen=True, kw_only=True):
     """`provider:model` names, first choice first; the rest are its fallbacks."""
     description: str = ""
     """Shown by `/v1/models`."""
-
-
-class Weights(Base, frozen=True, kw_only=True):
-    """`[policy.tiers.<tier>.weights]`: how much each quality of a candidate counts."""
-
-    quality: Share = 0.5
-    """Weight of the card's quality."""
-    price: Share = 0.25
-    """Weight of a low price."""
-    latency: Share = 0.25
-    """Weight of a low observed latency."""
-
-
-class TierPolicy(Base, frozen=True, kw_only=True):
-    """`[policy.tiers.<tier>]`: what a tier prefers."""
-
-    language_mode: Literal["fixed", "auto"] | None = None
-    """Whether the language is given or found."""
-    language: str | None = None
-    """BCP-47 language when none is given."""
-    allowed_languages: tuple[str, ...] = ()
-    """Languages that auto mode may find; empty for any."""
-    provider_preference: tuple[str, ...] = ()
-    """Providers (or `provider:model`) tried before the others."""
-    fallback_chain: tuple[str, ...] = ()
-    """`provider:model` names tried after the preferred ones."""
-    max_price: float | None = None
-    """Dearest candidate allowed, US dollars per minute of audio."""
-    weights: Weights = field(default_factory=Weights)
-    """How the candidates are ranked when nothing is preferred."""
 
 
 class Policy(Base, frozen=True, kw_only=True):

@@ -136,6 +136,8 @@ class Order:
     deadline: Deadline
     trace: Trace
     """Written as the work goes on."""
+    is_live: bool = False
+    """Whether it is a live session: the deadline is that of its first item alone."""
 
 
 @frozen(kw_only=True)
@@ -198,7 +200,9 @@ class Dispatcher:
 
         def maker(number: int, candidate: Candidate) -> Callable[[], Operation[A]]:
             def make() -> Operation[A]:
-                attempt = order.blank.at(candidate.card, is_fallback=number > 0)
+                attempt = order.blank.at(
+                    candidate.card, is_fallback=number > 0 or order.blank.is_fallback
+                )
                 first_by = order.deadline.share(self.policy, is_last=number == last)
                 order.trace.price = candidate.card.price
                 return self._guarded(contain(candidate), attempt, order, first_by=first_by)
@@ -218,7 +222,7 @@ class Dispatcher:
             provider=provider,
             first_by=first_by,
             all_by=order.deadline.at,
-            pause=policy.max_attempt,
+            pause=None if order.is_live else policy.max_attempt,
         )
         operation = observed(operation, blank=attempt, observe=self.observe, trace=order.trace)
         operation = bulkheaded(operation, gate=gate, provider=provider)

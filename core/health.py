@@ -8,6 +8,7 @@ that time. Latency is a peak-sensitive moving average (P2C peak EWMA as in Twitt
 """
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from time import monotonic
@@ -15,7 +16,7 @@ from time import monotonic
 from attrs import define, field
 
 from junctor.conf.settings import Breaker
-from junctor.core.cards import Capability
+from junctor.core.cards import Capability, ModelCard
 from junctor.core.errors import (
     ProviderAuthError,
     ProviderBusyError,
@@ -27,6 +28,11 @@ from junctor.core.errors import (
 
 DECAY = 30.0
 """Seconds in which an old latency loses all but 1/e of its weight."""
+
+REMEMBERED = 100
+"""Latencies of a candidate that its 95th percentile is taken from, at most."""
+ENOUGH = 20
+"""And at least."""
 
 Key = tuple[str, Capability]
 """(`provider:model`, capability)."""
@@ -55,6 +61,7 @@ class Gate:
     _under_way: int = field(default=0, init=False)
     _latency: float | None = field(default=None, init=False)
     _latency_at: float = field(default=0.0, init=False)
+    _latencies: deque[float] = field(factory=lambda: deque(maxlen=REMEMBERED), init=False)
 
     @property
     def state(self) -> BreakerState:
@@ -82,6 +89,13 @@ class Gate:
         """Observed seconds to the first item; None before the first answer."""
         return self._latency
 
+    @property
+    def slow(self) -> float | None:
+        """95th percentile of the last latencies, seconds; None before there are enough."""
+        if len(self._latencies) < ENOUGH:
+            return None
+        return sorted(self._latencies)[int(len(self._latencies) * 0.95)]
+
     def enter(self) -> bool:
         """Count a request in, after a look at `is_open` and `is_full`; say if it is a probe."""
         self._under_way += 1
@@ -100,6 +114,7 @@ class Gate:
         self._failures = 0
         self._open_for = 0.0
         self._is_open = False
+        self._latencies.append(latency)
         now = self.clock()
         if self._latency is None or latency > self._latency:
             self._latency = latency
@@ -151,6 +166,17 @@ class Health:
         """Return the observed latency, seconds; None before the first answer."""
         gate = self._gates.get((model, capability))
         return gate.latency if gate else None
+
+    def slow(self, card: ModelCard, capability: Capability) -> float:
+        """Return the time that a candidate nearly never takes longer than, seconds."""
+        gate = self._gates.get((card.name, capability))
+        seen = gate.slow if gate else None
+        return 2 * card.latency if seen is None else seen
+
+    def slowness(self) -> dict[Key, float]:
+        """Return the 95th percentile of each candidate's latency, seconds, for metrics."""
+        slow = {key: gate.slow for key, gate in self._gates.items()}
+        return {key: seconds for key, seconds in slow.items() if seconds is not None}
 
     def states(self) -> dict[Key, BreakerState]:
         """Return every breaker's state, for metrics and `/health`."""

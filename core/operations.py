@@ -54,6 +54,13 @@ class Trace:
     causes: list[str] = field(factory=list)
     """One `provider:model ErrorClass` for each failed attempt."""
 
+    def add(self, other: Trace, *, has_answered: bool = False) -> None:
+        """Take over what another run of the request did; its provider when it `has_answered`."""
+        self.attempts += other.attempts
+        self.causes += other.causes
+        if has_answered or self.provider is None:
+            self.provider, self.model, self.price = other.provider, other.model, other.price
+
 
 @define(eq=False, kw_only=True)
 class Opened(Generic[A]):
@@ -159,7 +166,7 @@ def streamed(open_: Callable[[], AsyncIterator[A]], *, provider: str, model: str
 
 
 def timed(
-    operation: Operation[A], *, provider: str, first_by: float, all_by: float, pause: float
+    operation: Operation[A], *, provider: str, first_by: float, all_by: float, pause: float | None
 ) -> Operation[A]:
     """
     Bound the time to the first item, between items and in all.
@@ -169,7 +176,8 @@ def timed(
         provider: its name, for the error.
         first_by: event-loop time by which the first item must be there.
         all_by: event-loop time of the request's deadline.
-        pause: longest time between two items, seconds.
+        pause: longest time between two items, seconds; None for a live session, in which silence
+            is no fault: nothing is bounded then after the first item.
 
     """
     now = asyncio.get_running_loop().time
@@ -177,7 +185,7 @@ def timed(
     async def run() -> Opened[A]:
         opened = await _bounded(operation, first_by, provider)
         inner = opened.more
-        if inner is not None:
+        if inner is not None and pause is not None:
             opened.more = lambda: _bounded(inner, min(all_by, now() + pause), provider)
         return opened
 

@@ -2,9 +2,26 @@
 
 from enum import StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
+from junctor.conf.settings import TierPolicy
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
+
+
+@frozen(kw_only=True)
+class Choice:
+    """Whom a caller wants to be served by, in policy's terms."""
+
+    model: str | None = None
+    """A public model name, a bare model id or `provider:model`; None to let policy choose."""
+    provider: str | None = None
+    """A provider, whose best fitting model is meant; not beside `model`."""
+    tier: Tier | None = None
+    """None takes the deployment's default."""
+    wanted: frozenset[Feature] = frozenset()
+    """Features that are asked for where there are any, and done without elsewhere."""
+    rules: TierPolicy = field(factory=TierPolicy)
+    """The request's own policy for the tier; it counts before the team's and the deployment's."""
 
 
 @frozen(kw_only=True)
@@ -14,12 +31,18 @@ class Wish:
     capability: Capability
     model: str | None = None
     """A public model name, a bare model id or `provider:model`; None to let policy choose."""
+    provider: str | None = None
+    """A provider, whose best fitting model is meant; not beside `model`."""
     tier: Tier | None = None
     """None takes the deployment's default."""
     language: str | None = None
     """BCP-47; None to detect."""
+    allowed_languages: tuple[str, ...] = ()
+    """BCP-47 tags that detection may choose from; empty for any."""
     features: frozenset[Feature] = frozenset()
     """Features without which the answer would be wrong."""
+    wanted: frozenset[Feature] = frozenset()
+    """Features that rank a model higher, and that it may lack."""
     bytes: int = 0
     """Size of the upload."""
     seconds: float = 0.0
@@ -27,6 +50,8 @@ class Wish:
     team: str = ""
     allowed_models: tuple[str, ...] = ()
     """The team's allow-list; empty for all."""
+    overlays: tuple[TierPolicy, ...] = ()
+    """The team's policy for the tier, then the request's own; the last word counts."""
 
 
 class Fault(StrEnum):
@@ -66,6 +91,8 @@ class Place(StrEnum):
     FALLBACK = "fallback of the requested model"
     PREFERRED = "preferred by the tier"
     TIER_CHAIN = "fallback chain of the tier"
+    ENSEMBLE = "ensemble of the tier"
+    EARS = "makes the transcript to reason over"
     RANKED = "ranked by the tier's weights"
 
 
@@ -75,6 +102,8 @@ class Candidate:
 
     card: ModelCard
     place: Place
+    needs_language: bool = False
+    """Whether it has to be told the language, which the request leaves open."""
 
 
 @frozen(kw_only=True)
@@ -83,3 +112,7 @@ class Plan:
 
     candidates: tuple[Candidate, ...] = ()
     excluded: tuple[Exclusion, ...] = ()
+    ensemble: tuple[Candidate, ...] = ()
+    """The candidates that are asked at once, the first one among them; empty for no ensemble."""
+    is_hedged: bool = False
+    """Whether the second candidate is asked too when the first is late."""

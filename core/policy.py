@@ -2,16 +2,17 @@
 From a wish to a plan: which models are asked, in which order, and why the others are not.
 
 Pure: it reads cards, settings and the observed health, and touches nothing. The order is the
-requested model and the chain behind it, then the tier's preference, then the tier's fallback
-chain; with none of these, every fitting model ranked by the tier's weights.
+requested model or provider and the chain behind it, then the tier's preference, then the tier's
+fallback chain (`junctor.core.tiers` says whose); with none of these, every fitting model ranked by
+the tier's weights. Where a provider is named without a model, its best fitting model is meant.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol, cast
 
-from attrs import frozen
+from attrs import define, evolve, field, frozen
 
-from junctor.conf.settings import Policy, TierPolicy
+from junctor.conf.settings import Policy, TierPolicy, Weights
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
 from junctor.core.catalog import Catalog
 from junctor.core.errors import (
@@ -23,13 +24,25 @@ from junctor.core.errors import (
     UnknownModelError,
     UnsupportedOptionError,
 )
-from junctor.core.locales import understands
+from junctor.core.locales import match, primary, understands
 from junctor.core.plans import Candidate, Exclusion, Fault, Place, Plan, Wish
+from junctor.core.tiers import merged
 
 SERVES: dict[Capability, frozenset[Capability]] = {
-    Capability.STREAM_TRANSCRIBE: frozenset({Capability.STREAM_TRANSCRIBE, Capability.TRANSCRIBE}),
+    Capability.TRANSCRIBE: frozenset({Capability.TRANSCRIBE, Capability.REVISE_TRANSCRIPT}),
+    Capability.STREAM_TRANSCRIBE: frozenset(
+        {Capability.STREAM_TRANSCRIBE, Capability.LIVE_TRANSCRIBE, Capability.TRANSCRIBE}
+    ),
+    Capability.LIVE_TRANSCRIBE: frozenset({Capability.LIVE_TRANSCRIBE, Capability.TRANSCRIBE}),
 }
-"""Capabilities that can stand in: a stream may be one transcript in a single piece."""
+"""
+Capabilities that can stand in: a stream may be one transcript in a single piece, a live session one
+transcript for each utterance, and a model without ears revises what another one heard.
+"""
+
+_HEARS = frozenset(
+    {Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE, Capability.LIVE_TRANSCRIBE}
+)
 
 
 class Observed(Protocol):
@@ -50,6 +63,12 @@ class Planner:
     policy: Policy
     observed: Observed
 
+    def rules(self, wish: Wish) -> TierPolicy:
+        """Return the policy of the wish's tier: the deployment's, and what lies over it."""
+        tiers = cast("dict[str, TierPolicy]", self.policy.tiers)
+        house = tiers.get(wish.tier or self.policy.default_tier) or TierPolicy()
+        return merged(house, *wish.overlays)
+
     def plan(self, wish: Wish) -> Plan:
         """
         Make the plan of a wish.
@@ -58,94 +77,206 @@ class Planner:
             UnknownModelError: the wish names a model that nobody serves.
 
         """
-        tier = self._tier(wish)
-        candidates: list[Candidate] = []
-        excluded: list[Exclusion] = []
-        seen: set[str] = set()
-        for name, place in self._ordered(wish, tier):
-            if name in seen:
-                continue
-            seen.add(name)
-            card = self.catalog.cards.get(name)
-            exclusion = self._judge(name, card, wish, tier, place)
-            if exclusion is not None:
-                excluded.append(exclusion)
-            elif card is not None and len(candidates) < self.policy.max_candidates:
-                candidates.append(Candidate(card=card, place=place))
-        return Plan(candidates=tuple(candidates), excluded=tuple(excluded))
+        draft = _Draft(planner=self, wish=wish, rules=self.rules(wish))
+        for names, place in draft.groups():
+            draft.consider(names, place)
+        return draft.finished()
 
-    def _tier(self, wish: Wish) -> TierPolicy:
-        tiers = cast("dict[str, TierPolicy]", self.policy.tiers)
-        return tiers.get(wish.tier or self.policy.default_tier) or TierPolicy()
+    def identifies(self) -> bool:
+        """Say whether somebody can tell which language is spoken."""
+        return any(
+            Capability.IDENTIFY_LANGUAGE in card.capabilities
+            and not self.observed.is_open(card.name, Capability.IDENTIFY_LANGUAGE)
+            for card in self.catalog.cards.values()
+        )
 
-    def _ordered(self, wish: Wish, tier: TierPolicy) -> Iterator[tuple[str, Place]]:
+
+@define(kw_only=True)
+class _Draft:
+    """A plan being made."""
+
+    planner: Planner
+    wish: Wish
+    rules: TierPolicy
+    candidates: list[Candidate] = field(factory=list)
+    excluded: list[Exclusion] = field(factory=list)
+    _seen: set[str] = field(factory=set)
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is served."""
+        return self.planner.catalog
+
+    def groups(self) -> Iterator[tuple[list[str], Place]]:
+        """Yield names in order; of a group, the first one that fits is taken."""
+        wish, rules = self.wish, self.rules
         if wish.model is not None:
-            names = self._resolve(wish.model, wish.capability)
-            yield names[0], Place.REQUESTED
-            yield from ((name, Place.FALLBACK) for name in names[1:])
-        for preferred in tier.provider_preference:
-            for name in self._of_provider(preferred, wish.capability):
-                yield name, Place.PREFERRED
-        yield from ((name, Place.TIER_CHAIN) for name in tier.fallback_chain)
-        if wish.model is None and not tier.provider_preference and not tier.fallback_chain:
-            ranked = self._ranked(wish, tier)
-            yield from ((name, Place.RANKED) for name in ranked)
+            names = self._resolved(wish.model)
+            yield names[:1], Place.REQUESTED
+            yield from (([name], Place.FALLBACK) for name in names[1:])
+        elif wish.provider is not None:
+            yield self._of_provider(wish.provider), Place.REQUESTED
+        for one in rules.provider_preference:
+            yield self._of_provider(one), Place.PREFERRED
+        for one in rules.fallback_chain:
+            yield self._of_provider(one), Place.TIER_CHAIN
+        is_free = wish.model is None and wish.provider is None
+        if is_free and not rules.provider_preference and not rules.fallback_chain:
+            yield from (([name], Place.RANKED) for name in self._ranked())
 
-    def _resolve(self, model: str, capability: Capability) -> tuple[str, ...]:
+    def consider(self, names: list[str], place: Place) -> None:
+        """Take the first of a group that fits; note the others only where none does."""
+        reasons: list[Exclusion] = []
+        for name in names:
+            if name in self._seen:
+                return
+            exclusion = self._judge(name, place)
+            if exclusion is None:
+                self._seen.add(name)
+                self._take(self.catalog.cards[name], place)
+                return
+            reasons.append(exclusion)
+        self._seen.update(names)
+        self.excluded += reasons
+
+    def _take(self, card: ModelCard, place: Place) -> None:
+        if len(self.candidates) < self.planner.policy.max_candidates:
+            needs = self.wish.language is None and not _detects(card)
+            self.candidates.append(Candidate(card=card, place=place, needs_language=needs))
+
+    def finished(self) -> Plan:
+        """Return the plan, with ears behind a model that has none, and the ensemble beside it."""
+        self._lend_ears()
+        rules, candidates = self.rules, tuple(self.candidates)
+        plan = Plan(candidates=candidates, excluded=tuple(self.excluded))
+        if self.wish.capability is not Capability.TRANSCRIBE or not candidates:
+            return plan
+        if rules.ensemble:
+            return evolve(plan, ensemble=self._ensemble(candidates))
+        return evolve(plan, is_hedged=bool(rules.hedge) and len(candidates) > 1)
+
+    def _lend_ears(self) -> None:
+        if not self.candidates or not is_deaf(self.candidates[0].card):
+            return
+        for name in self._ranked() if len(self.candidates) == 1 else ():
+            self.consider([name], Place.EARS)
+        if len(self.candidates) == 1:
+            deaf = self.candidates.pop().card
+            reason = "reasons over a transcript, and no model that fits makes one"
+            self.excluded.append(Exclusion(model=deaf.name, reason=reason, fault=Fault.REQUEST))
+
+    def _ensemble(self, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
+        members = {candidates[0].card.name: candidates[0]}
+        for one in self.rules.ensemble:
+            for name in self._of_provider(one):
+                if name not in members and self._judge(name, Place.ENSEMBLE) is None:
+                    members[name] = Candidate(card=self.catalog.cards[name], place=Place.ENSEMBLE)
+                if name in members:
+                    break
+        hearing = tuple(one for one in members.values() if not is_deaf(one.card))
+        return hearing if len(hearing) > 1 else ()
+
+    def _resolved(self, model: str) -> list[str]:
         names = self.catalog.resolve(model)
         cards = [self.catalog.cards.get(name) for name in names]
+        wanted = self.wish.capability
         # A chain whose providers are all absent is known, only not served: the plan says why.
-        if not names or all(card is not None and not _serves(card, capability) for card in cards):
-            raise UnknownModelError(model, self.catalog.known(*_capabilities(capability)))
-        return names
+        if not names or all(card is not None and not _serves(card, wanted) for card in cards):
+            raise UnknownModelError(model, self.catalog.known(*_capabilities(wanted)))
+        return list(names)
 
-    def _of_provider(self, preferred: str, capability: Capability) -> list[str]:
-        if ":" in preferred:
-            return [preferred]
-        fitting = [
-            name
-            for name, card in self.catalog.cards.items()
-            if card.provider == preferred and _serves(card, capability)
-        ]
+    def _of_provider(self, named: str) -> list[str]:
+        """Return `provider:model` itself, or all models of a provider, the best one first."""
+        if ":" in named:
+            return [named]
+        if named in self.catalog.chains:
+            return list(self.catalog.chains[named].chain)
+        wanted = self.wish.capability
+        cards = [one for one in self.catalog.cards.values() if one.provider == named]
+        fitting = self._sorted(one for one in cards if _serves(one, wanted))
         # An absent provider stays in the plan, as left out for its reason.
-        return fitting or ([] if preferred in self.catalog.providers else [preferred])
+        return fitting or [named]
 
-    def _ranked(self, wish: Wish, tier: TierPolicy) -> list[str]:
-        wanted = wish.tier or Tier(self.policy.default_tier)
-        cards = [c for c in self.catalog.cards.values() if _serves(c, wish.capability)]
+    def _ranked(self) -> list[str]:
+        cards = self.catalog.cards.values()
+        wanted = self.wish.capability
+        return self._sorted(one for one in cards if _serves(one, wanted) and not is_deaf(one))
+
+    def _sorted(self, cards: Iterable[ModelCard]) -> list[str]:
+        cards = list(cards)
         dearest = max((card.price for card in cards), default=0.0) or 1.0
-        slowest = max((self._latency(card, wish) for card in cards), default=0.0) or 1.0
+        slowest = max((self._latency(card) for card in cards), default=0.0) or 1.0
+        weights = self.rules.weights or Weights()
+        wish, tier = self.wish, self.wish.tier or Tier(self.planner.policy.default_tier)
 
-        def score(card: ModelCard) -> tuple[bool, float, str]:
-            weights = tier.weights
+        def score(card: ModelCard) -> tuple[bool, bool, int, bool, float, str]:
             value = (
                 weights.quality * card.quality
                 + weights.price * (1 - card.price / dearest)
-                + weights.latency * (1 - self._latency(card, wish) / slowest)
+                + weights.latency * (1 - self._latency(card) / slowest)
             )
-            return wanted not in card.tiers, -value, card.name
+            return (
+                wish.capability not in card.capabilities,
+                tier not in card.tiers,
+                len(wish.wanted - card.features),
+                _is_abroad(card, wish.language),
+                -value,
+                card.name,
+            )
 
         return [card.name for card in sorted(cards, key=score)]
 
-    def _latency(self, card: ModelCard, wish: Wish) -> float:
-        seen = self.observed.latency(card.name, wish.capability)
+    def _latency(self, card: ModelCard) -> float:
+        seen = self.planner.observed.latency(card.name, self.wish.capability)
         return card.latency if seen is None else seen
 
-    def _judge(
-        self, name: str, card: ModelCard | None, wish: Wish, tier: TierPolicy, place: Place
-    ) -> Exclusion | None:
+    def _judge(self, name: str, place: Place) -> Exclusion | None:
+        card = self.catalog.cards.get(name)
         if card is None:
             reason = self.catalog.absence(name)
             return Exclusion(model=name, reason=reason, fault=Fault.SERVER)
         return (
-            _misfit(card, wish, place)
-            or _too_much(card, wish)
-            or _not_allowed(card, wish, tier)
-            or self._broken(card, wish)
+            _misfit(card, self.wish)
+            or self._mute(card, place)
+            or _too_much(card, self.wish)
+            or self._not_allowed(card)
+            or self._too_dear(card)
+            or self._broken(card)
         )
 
-    def _broken(self, card: ModelCard, wish: Wish) -> Exclusion | None:
-        if not self.observed.is_open(card.name, wish.capability):
+    def _mute(self, card: ModelCard, place: Place) -> Exclusion | None:
+        """Leave out who cannot work at this place: deaf, or in need of a language nobody tells."""
+        reason = None
+        if is_deaf(card) and (self.candidates or place is Place.ENSEMBLE):
+            reason = "reasons over a transcript of others, so it can only be the first choice"
+        elif self.wish.language is None and not _detects(card):
+            # Named by an operator or a caller, a model of one language is taken at their word.
+            is_named = place in {Place.REQUESTED, Place.FALLBACK, Place.PREFERRED, Place.TIER_CHAIN}
+            if not self.planner.identifies() and (not is_named or self.wish.allowed_languages):
+                reason = "cannot detect the language, and none was given"
+        if reason is None:
+            return None
+        return Exclusion(model=card.name, reason=reason, fault=Fault.REQUEST)
+
+    def _not_allowed(self, card: ModelCard) -> Exclusion | None:
+        wish = self.wish
+        names = {card.name, card.id, card.provider, wish.model}
+        if not wish.allowed_models or not names.isdisjoint(wish.allowed_models):
+            return None
+        return Exclusion(model=card.name, reason="not allowed for this team", fault=Fault.TEAM)
+
+    def _too_dear(self, card: ModelCard) -> Exclusion | None:
+        rules, reason = self.rules, None
+        if rules.max_price is not None and card.price > rules.max_price:
+            reason = f"costs more than the tier's {rules.max_price:g} a minute"
+        elif rules.max_latency is not None and self._latency(card) > rules.max_latency:
+            reason = f"takes longer than the tier's {rules.max_latency:g} seconds"
+        if reason is None:
+            return None
+        return Exclusion(model=card.name, reason=reason, fault=Fault.SERVER)
+
+    def _broken(self, card: ModelCard) -> Exclusion | None:
+        if not self.planner.observed.is_open(card.name, self.wish.capability):
             return None
         reason = "left alone after repeated failures"
         return Exclusion(model=card.name, reason=reason, fault=Fault.TEMPORARY)
@@ -159,15 +290,30 @@ def _serves(card: ModelCard, capability: Capability) -> bool:
     return not card.capabilities.isdisjoint(_capabilities(capability))
 
 
-def _misfit(card: ModelCard, wish: Wish, place: Place) -> Exclusion | None:
+def is_deaf(card: ModelCard) -> bool:
+    """Say whether a model only reasons over transcripts that others make."""
+    return Capability.REVISE_TRANSCRIPT in card.capabilities and card.capabilities.isdisjoint(
+        _HEARS
+    )
+
+
+def _is_abroad(card: ModelCard, tag: str | None) -> bool:
+    """Say whether a model knows the language, but of another region than the one asked for."""
+    if tag is None or card.locales is None or "-" not in tag:
+        return False
+    found = match(card.locales, tag)
+    return found is not None and found.lower() not in {tag.lower(), primary(tag)}
+
+
+def _misfit(card: ModelCard, wish: Wish) -> Exclusion | None:
     missing = sorted(feature.value for feature in wish.features - card.features)
+    allowed = wish.allowed_languages
     if not _serves(card, wish.capability):
         reason = f"does not {wish.capability}"
     elif wish.language is not None and not understands(card.locales, wish.language):
         reason = f"does not know the language {wish.language}"
-    elif wish.language is None and place is Place.RANKED and not _detects(card):
-        # Named by an operator or a caller, a model of one language is taken at their word.
-        reason = "cannot detect the language, and none was given"
+    elif allowed and not any(understands(card.locales, one) for one in allowed):
+        reason = f"knows none of the languages {', '.join(allowed)}"
     elif missing:
         reason = f"lacks {', '.join(missing)}"
     else:
@@ -176,9 +322,7 @@ def _misfit(card: ModelCard, wish: Wish, place: Place) -> Exclusion | None:
 
 
 def _detects(card: ModelCard) -> bool:
-    needs_language = not card.capabilities.isdisjoint(
-        {Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE}
-    )
+    needs_language = not card.capabilities.isdisjoint(_HEARS)
     return not needs_language or Feature.AUTO_LANGUAGE in card.features
 
 
@@ -197,16 +341,6 @@ def _too_much(card: ModelCard, wish: Wish) -> Exclusion | None:
             fault=Fault.REQUEST,
             max_bytes=card.max_bytes,
         )
-    return None
-
-
-def _not_allowed(card: ModelCard, wish: Wish, tier: TierPolicy) -> Exclusion | None:
-    names = {card.name, card.id, wish.model}
-    if wish.allowed_models and names.isdisjoint(wish.allowed_models):
-        return Exclusion(model=card.name, reason="not allowed for this team", fault=Fault.TEAM)
-    if tier.max_price is not None and card.price > tier.max_price:
-        reason = f"costs more than the tier's {tier.max_price:g} a minute"
-        return Exclusion(model=card.name, reason=reason, fault=Fault.SERVER)
     return None
 
 

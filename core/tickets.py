@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from attrs import define, field
 
 from junctor.core.accounts import Principal
+from junctor.core.cards import ModelCard
 from junctor.core.dispatch import Deadline
 from junctor.core.errors import ClientGoneError
 from junctor.core.limits import RateState
@@ -46,6 +47,8 @@ class Ticket:
     """Sample rate of the media, Hz."""
     served_frames: int = 0
     """Sample frames whose text has reached the client; a whole answer serves all of them."""
+    ensemble: tuple[str, ...] = ()
+    """The members of an ensemble whose words were voted, `provider:model`; empty for none."""
     cost: float = 0.0
     """What the providers charge for it, US dollars."""
     outcome: str = "ok"
@@ -98,6 +101,10 @@ class Ticket:
     def spend_audio(self) -> None:
         """Add what the answering provider charges for the audio."""
         self.cost += self.trace.price * self.audio_seconds / 60
+
+    def spend(self, card: ModelCard) -> None:
+        """Add what one member of an ensemble charges for the audio."""
+        self.cost += card.price * self.audio_seconds / 60
 
     def spend_tokens(self, tokens: int) -> None:
         """Add what the answering provider charges for tokens."""

@@ -1,7 +1,7 @@
 """
 A provider that does as it is told and remembers what it was asked.
 
-It serves every capability, so that policy, dispatch and contracts are tested without an engine::
+It serves whole recordings, streams, languages and chat, so that policy, dispatch and contracts are tested without an engine::
 
     fake = FakeTranscriber(script=[Fail(error), Hang()], then=Say("good morning"))
 
@@ -32,6 +32,13 @@ from junctor.core.transcripts import (
     TranscriptDelta,
     TranscriptEvent,
     Word,
+)
+
+_SERVED = (
+    Capability.TRANSCRIBE,
+    Capability.STREAM_TRANSCRIBE,
+    Capability.IDENTIFY_LANGUAGE,
+    Capability.CHAT,
 )
 
 Request = TranscribeRequest | IdentifyRequest | ChatRequest
@@ -109,7 +116,7 @@ def transcript_of(
 
 
 def fake_card(
-    model: str = "one", *, provider: str = "fake", capabilities: Iterable[Capability] = Capability
+    model: str = "one", *, provider: str = "fake", capabilities: Iterable[Capability] = _SERVED
 ) -> ModelCard:
     """Return the card of a model that can do everything; change it with `attrs.evolve`."""
     return ModelCard(

@@ -15,6 +15,7 @@ from junctor.core.credentials import credential_of
 from junctor.core.errors import InternalError, JunctorError, UnknownModelError
 from junctor.core.faces import ERROR_FACE
 from junctor.core.gateway import Gateway
+from junctor.core.plans import Choice
 from junctor.core.presence import Attended
 from junctor.core.requests import TranscribeRequest
 from junctor.core.snapshots import PublicModel
@@ -58,10 +59,12 @@ async def _transcribed(request: Http, gateway: Gateway, ticket: Ticket) -> Answe
         asked = transcription_of(form, clip)
         model = _model(form, ticket)
         if not form.stream:
-            transcript = await gateway.transcribe(ticket, asked, model=model)
+            transcript = await gateway.transcribe(ticket, asked, Choice(model=model))
             return _answered(ticket, transcript, asked, form)
         visit = current_visit()
-        events = _events(gateway.stream_transcribe(ticket, asked, model=model), ticket, visit)
+        events = _events(
+            gateway.stream_transcribe(ticket, asked, Choice(model=model)), ticket, visit
+        )
         first = await anext(events)
     return EventStream(
         first=first,
@@ -80,7 +83,7 @@ async def create_translation(request: Http, gateway: NamedDependency[Gateway]) -
         async with Attended(request.receive):
             clip = await gateway.open_clip(ticket, upload.data, filename=upload.filename)
             asked = translation_of(form, clip)
-            transcript = await gateway.transcribe(ticket, asked, model=_model(form, ticket))
+            transcript = await gateway.transcribe(ticket, asked, Choice(model=_model(form, ticket)))
             return _answered(ticket, transcript, asked, form)
 
 

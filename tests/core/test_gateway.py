@@ -27,6 +27,7 @@ from junctor.core.errors import (
     UnsupportedOptionError,
 )
 from junctor.core.gateway import Gateway
+from junctor.core.plans import Choice
 from junctor.core.providers import Provider
 from junctor.core.requests import ChatRequest, Task, TranscribeRequest
 from junctor.core.runtime import Runtime
@@ -62,12 +63,12 @@ class House:
         async with await self.admit() as ticket:
             clip = await self.gateway.open_clip(ticket, CLIP.data, filename="a.wav")
             request = evolve(TranscribeRequest(audio=clip, language="en"), **more)
-            return await self.gateway.transcribe(ticket, request, model=model), ticket
+            return await self.gateway.transcribe(ticket, request, Choice(model=model)), ticket
 
     async def stream(self, ticket: Ticket) -> AsyncIterator[object]:
         clip = await self.gateway.open_clip(ticket, CLIP.data, filename="a.wav")
         request = TranscribeRequest(audio=clip, language="en")
-        events = self.gateway.stream_transcribe(ticket, request, model="fake:one")
+        events = self.gateway.stream_transcribe(ticket, request, Choice(model="fake:one"))
         async with aclosing(events):
             async for event in events:
                 yield event
@@ -345,7 +346,7 @@ async def test_a_reload_swaps_for_new_requests_and_keeps_those_under_way(tmp_pat
         texts = [(await home.transcribe())[0].text]
         clip = await home.gateway.open_clip(ticket, CLIP.data, filename=None)
         request = TranscribeRequest(audio=clip, language="en")
-        texts.append((await home.gateway.transcribe(ticket, request, model="one")).text)
+        texts.append((await home.gateway.transcribe(ticket, request, Choice(model="one"))).text)
         await ticket.close()
 
     assert (texts, during, old.closes, new.closes) == (["new", "old"], 0, 1, 1)

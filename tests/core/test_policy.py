@@ -216,7 +216,12 @@ def test_a_region_falls_to_its_language() -> None:
 
 def test_without_a_language_only_a_named_model_may_lack_detection() -> None:
     """Ranked by policy a monolingual model would guess; named by somebody it is wanted."""
-    mono = card("a:mono", features=frozenset[Feature](), locales=frozenset({"en"}))
+    mono = card(
+        "a:mono",
+        features=frozenset[Feature](),
+        locales=frozenset({"en"}),
+        capabilities=frozenset({Capability.TRANSCRIBE}),
+    )
     ranked = planner([mono]).plan(wish(language=None))
     named = planner([mono]).plan(wish("mono", language=None))
 

@@ -24,6 +24,7 @@ from junctor.core.errors import (
 )
 from junctor.core.faces import ERROR_FACE, ErrorFace, ErrorRow, Refusal
 from junctor.core.gateway import Gateway
+from junctor.core.plans import Choice
 from junctor.core.presence import Attended
 from junctor.core.requests import TranscribeRequest
 from junctor.core.tickets import Ticket
@@ -77,7 +78,7 @@ async def decode(request: Http, gateway: NamedDependency[Gateway]) -> Decoded:
         async with Attended(request.receive):  # a client that leaves stops the work
             clip = await gateway.open_clip(ticket, body, filename=None)
             asked = TranscribeRequest(audio=clip, language=LANGUAGE, word_timestamps=True)
-            transcript = await gateway.transcribe(ticket, asked, model=CARD.name)
+            transcript = await gateway.transcribe(ticket, asked, Choice(model=CARD.name))
             return Decoded(
                 text=transcript.text, wpm=words_per_minute(transcript), seconds=clip.seconds
             )

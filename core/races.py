@@ -1,0 +1,89 @@
+"""Work done at once: a late first is hedged with a second, and an ensemble is waited for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PATIENCE = 2.0
+"""Seconds that the rest of an ensemble gets at least, once half of it has answered."""
+
+
+async def hedged(
+    first: Callable[[], Coroutine[object, object, T]],
+    second: Callable[[], Coroutine[object, object, T]],
+    *,
+    delay: float,
+) -> tuple[int, T]:
+    """
+    Return the answer that comes first, and which of the two gave it (0 or 1).
+
+    The second begins after `delay` seconds, or at once when the first has failed. The loser is
+    cancelled. Where both fail, the second's error is raised.
+    """
+    tasks = [asyncio.create_task(first())]
+    try:
+        await asyncio.wait(tasks, timeout=delay)
+        if not tasks[0].done() or tasks[0].exception() is not None:
+            tasks.append(asyncio.create_task(second()))
+        while True:
+            for number, task in enumerate(tasks):
+                if task.done() and task.exception() is None:
+                    return number, task.result()
+            pending = [task for task in tasks if not task.done()]
+            if not pending:
+                return 1, tasks[-1].result()
+            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _stopped(tasks)
+
+
+async def gathered(
+    works: Sequence[Coroutine[object, object, T]],
+) -> list[T | Exception]:
+    """
+    Do all at once and return each result, or what was raised instead, in the order of `works`.
+
+    When half of them have a result, the others get as long again, and `PATIENCE` at least; what
+    is not done then is cancelled, and stands as a TimeoutError.
+    """
+    now = asyncio.get_running_loop().time
+    began = now()
+    tasks = [asyncio.create_task(work) for work in works]
+    until: float | None = None
+    try:
+        while pending := [task for task in tasks if not task.done()]:
+            if until is None and _good(tasks) * 2 >= len(tasks):
+                until = now() + max(PATIENCE, now() - began)
+            left = None if until is None else until - now()
+            if left is not None and left <= 0:
+                break
+            await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        return [_outcome(task) for task in tasks]
+    finally:
+        await _stopped(tasks)
+
+
+def _good(tasks: Sequence[asyncio.Task[T]]) -> int:
+    return sum(task.done() and task.exception() is None for task in tasks)
+
+
+def _outcome(task: asyncio.Task[T]) -> T | Exception:
+    if not task.done():
+        return TimeoutError("The others had answered long before.")
+    error = task.exception()
+    if error is None:
+        return task.result()
+    if isinstance(error, Exception):
+        # Its traceback holds the frames of the whole attempt, the upload in them.
+        return error.with_traceback(None)
+    raise error
+
+
+async def _stopped(tasks: Sequence[Awaitable[object]]) -> None:
+    """Cancel what is under way, and wait until it has let go."""
+    for task in tasks:
+        if isinstance(task, asyncio.Task):
+            task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
