@@ -94,6 +94,7 @@ class VendorFake:
         """Requests whose client left before the answer."""
         self.sockets: set[web.WebSocketResponse] = set()
         """Conversations that go on."""
+        self._socket_of: dict[int, web.WebSocketResponse] = {}
         self.slow_above: int | None = None
         """Bytes of a request body from which there is never an answer; None for no such bound."""
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -180,7 +181,7 @@ class VendorFake:
             self.aborted += 1
             raise
         finally:
-            self.sockets -= {one for one in self.sockets if one.get("request") is request}
+            self.sockets -= {self._socket_of.pop(id(request), None)}
             self.changed()
 
     def _treatment(self, size: int) -> str:
@@ -229,7 +230,7 @@ class VendorFake:
         """Accept a WebSocket; the fake's handler talks from there on."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        socket["request"] = request
+        self._socket_of[id(request)] = socket
         self.sockets.add(socket)
         self.changed()
         return socket
