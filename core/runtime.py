@@ -9,18 +9,22 @@ closed when the last of those requests is over.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Self
 
 from attrs import define, frozen
 
 from junctor.conf.settings import Settings
 from junctor.core.accounts import Accounts
+from junctor.core.artefacts import Artefacts
 from junctor.core.attempts import Attempt
+from junctor.core.audit import Audit
 from junctor.core.complaints import Complaints
 from junctor.core.dispatch import Dispatcher
 from junctor.core.errors import ConfigError, OverloadedError
 from junctor.core.gateway import Gateway
 from junctor.core.health import Health
+from junctor.core.idempotency import Idempotency
 from junctor.core.ledger import Ledger
 from junctor.core.lifecycle import close_all, start_all
 from junctor.core.limits import MemoryConcurrencyLimiter, MemoryRateLimiter
@@ -67,6 +71,13 @@ class Runtime:
         complaints: where plugin failures are logged.
 
     """
+
+    artefacts: Artefacts
+    """Stored content; there is none before `open`, nor of the next two."""
+    idempotency: Idempotency
+    """Safe retries."""
+    audit: Audit
+    """Hashes of what was transcribed."""
 
     def __init__(
         self, settings: Settings, plugins: Plugins, *, telemetry: Telemetry, complaints: Complaints
@@ -119,6 +130,7 @@ class Runtime:
             ledger = Ledger(folder / "journal", database, settings=lambda: self._settings)
             await ledger.open()
             stack.push_async_callback(ledger.close)
+            await self._open_stores(stack, folder, database)
             self._gateway = Gateway(
                 accounts=accounts,
                 rates=MemoryRateLimiter(),
@@ -131,8 +143,21 @@ class Runtime:
             )
             stack.push_async_callback(self._close_providers)
             await self._swap(self._settings)
+            stack.push_async_callback(self.idempotency.close)
             self._stack = stack.pop_all()
         return self
+
+    async def _open_stores(self, stack: AsyncExitStack, folder: Path, database: Database) -> None:
+        self.audit = Audit(folder, database)
+        await self.audit.open()
+        stack.push_async_callback(self.audit.close)
+        self.artefacts = Artefacts(
+            folder / "artefacts", database, settings=lambda: self._settings.artefacts
+        )
+        await self.artefacts.open()
+        stack.push_async_callback(self.artefacts.close)
+        self.idempotency = Idempotency(database, self.artefacts)
+        await self.idempotency.open()
 
     async def close(self) -> None:
         """Close in reverse order; idempotent."""

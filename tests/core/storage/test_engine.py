@@ -7,16 +7,36 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from junctor.conf.settings import Settings
 from junctor.core.accounts import Accounts
-from junctor.core.errors import ConfigError, OverloadedError
+from junctor.core.artefacts import Artefacts
+from junctor.core.audit import Audit, Transcription
+from junctor.core.errors import ConfigError, InvalidRequestError, OverloadedError
+from junctor.core.idempotency import Call, Idempotency
 from junctor.core.ledger import Ledger
 from junctor.core.storage.database import Database
 from junctor.core.storage.schema import HEAD
+from tests.fakes.clock import Clock
 from tests.fakes.postgres import postgres, program
 
 pytestmark = pytest.mark.tools
+
+DONE = Transcription(
+    request_id="r\x00",
+    team="acme",
+    key_id="k",
+    audio_sha256="a",
+    text="said\x00",
+    frames=16_000,
+    rate=16_000,
+    provider="p",
+    model="m",
+    language="th",
+    outcome="ok",
+    is_redacted=True,
+)
 
 
 @pytest.fixture(name="url", scope="module")
@@ -82,6 +102,46 @@ async def test_ledger(database: Database, tmp_path: Path) -> None:
         await ledger.close()
 
     assert found == [(3, 3.0, 1.5), (6, 6.0, 3.0)]
+
+
+async def test_stores(database: Database, tmp_path: Path) -> None:
+    """Artefacts, remembered answers and the audit work as they do on SQLite."""
+    clock = Clock()
+    artefacts = Artefacts(tmp_path / "artefacts", database, clock=clock)
+    await artefacts.open()
+    keys = Idempotency(database, artefacts, clock=clock)
+    await keys.open()
+    call = Call(team="acme", key="k", digest=b"d", expires_at=clock() + 10)
+
+    async def work() -> bytes:
+        return b"answer"
+
+    found = [await keys.answer(call, work) for _ in range(2)]
+    with pytest.raises(InvalidRequestError):
+        await keys.answer(evolve(call, digest=b"other"), work)
+    clock.pass_by(10)
+    swept = await artefacts.sweep()
+    again = await keys.answer(evolve(call, digest=b"other", expires_at=9e9), work)
+    await keys.close()
+    await artefacts.close()
+
+    assert (found, swept, again) == (
+        [(b"answer", False), (b"answer", True)],
+        1,
+        (b"answer", False),
+    )
+
+
+async def test_audit(database: Database, tmp_path: Path) -> None:
+    """Audit rows are written and read back."""
+    audit = Audit(tmp_path, database)
+    await audit.open()
+    for _ in range(3):
+        audit.add(DONE)
+    found = await audit.rows("acme", since=0)
+    await audit.close()
+
+    assert [row.is_redacted for row in found] == [True] * 3
 
 
 async def test_no_server(tmp_path: Path) -> None:
