@@ -2,9 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from junctor.core.errors import ProviderError, ProviderTimeoutError, ProviderUnavailableError
 from junctor.core.net import Socket
+
+T = TypeVar("T")
 
 BYTES_PER_SECOND = 32_000
 """Of the audio that live providers get: 16-bit mono at 16,000 Hz."""
@@ -39,8 +42,7 @@ async def never_silent(
                 yield b""
             chunk = coming.result()
         finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+            await _ended(coming)
             del coming
         if chunk is None:
             return
@@ -82,8 +84,7 @@ async def conversation(
             )
         speaking.result()
     finally:
-        speaking.cancel()
-        await asyncio.gather(speaking, return_exceptions=True)
+        await _ended(speaking)
         del speaking  # an error knows this frame: keep none of the two alive by the other
 
 
@@ -113,10 +114,17 @@ async def _heard(socket: Socket, speaking: "asyncio.Task[None]", last_words: flo
             raise _silent(socket)
         return listening.result()
     finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await _ended(listening)
         fault = None
         del listening, speaking
+
+
+async def _ended(task: "asyncio.Future[T]") -> None:
+    """Cancel a task and wait for its end; how it ended has been told, or matters no more."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
 
 
 def _silent(socket: Socket) -> ProviderTimeoutError:
