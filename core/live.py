@@ -1,0 +1,268 @@
+"""
+A live session over a plan: fallback in the middle of speech, without a lost or repeated word.
+
+Nothing here knows a wire. The audio since the last final stays on a `Tape`; when the candidate that
+listens to it fails, the next one hears that audio again, faster than it was spoken, and goes on.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from typing import cast
+
+from attrs import define, evolve, field, frozen
+
+from junctor.conf.settings import Live
+from junctor.core.attempts import Attempt
+from junctor.core.audio.clip import SAMPLE_RATE
+from junctor.core.audio.pcm import is_loud
+from junctor.core.cards import Capability, Feature
+from junctor.core.dispatch import Deadline, Dispatcher, Order
+from junctor.core.ears import Ear, IsSpeech, has_speech
+from junctor.core.errors import JunctorError, ProviderError, ProviderUnavailableError
+from junctor.core.operations import Trace
+from junctor.core.plans import Candidate, Plan
+from junctor.core.providers import LiveTranscriber, Transcriber
+from junctor.core.requests import LiveRequest
+from junctor.core.snapshots import Snapshot
+from junctor.core.tape import Tape
+from junctor.core.transcripts import LiveEvent, LiveFinal, LivePartial, LiveReady
+from junctor.core.utterances import live_over_transcribe, stop
+
+
+@frozen(kw_only=True)
+class LiveStarted:
+    """From here on this candidate answers."""
+
+    provider: str
+    model: str
+
+
+LiveRunEvent = LiveStarted | LivePartial | LiveFinal
+"""What a run yields; times are seconds from the start of the client's audio."""
+
+Voice = Callable[[Candidate, Ear], AsyncIterator[LiveEvent]]
+"""Opens a candidate on the audio that it is given."""
+
+
+def voice_of(snapshot: Snapshot, request: LiveRequest) -> Voice:
+    """Return how candidates of a snapshot are asked; one that only transcribes gets a stand-in."""
+    within = snapshot.settings.live.utterance_timeout
+
+    def voice(candidate: Candidate, audio: Ear) -> AsyncIterator[LiveEvent]:
+        provider = snapshot.provider(candidate.card)
+        asked = _asked(candidate, request)
+        if is_native(candidate):
+            return cast("LiveTranscriber", provider).live_transcribe(asked, audio)
+        return live_over_transcribe(cast("Transcriber", provider), asked, audio, within=within)
+
+    return voice
+
+
+def is_native(candidate: Candidate) -> bool:
+    """Say whether a candidate listens live by itself."""
+    return Capability.LIVE_TRANSCRIBE in candidate.card.capabilities
+
+
+def _asked(candidate: Candidate, request: LiveRequest) -> LiveRequest:
+    """Return the request as one candidate gets it: without wishes that it cannot fulfil."""
+    card, language = candidate.card, request.language
+    if language is None and candidate.needs_language and request.allowed_languages:
+        language = request.allowed_languages[0]
+    return evolve(
+        request,
+        model=card.id,
+        language=language,
+        word_timestamps=request.word_timestamps and Feature.WORD_TIMESTAMPS in card.features,
+        diarization=request.diarization and Feature.DIARIZATION in card.features,
+    )
+
+
+@define(eq=False, kw_only=True)
+class LiveRun:
+    """
+    One live session, over the candidates of a plan.
+
+    A candidate that failed is not asked again, but the only one of a plan is: once, and once more
+    for each final that it gives in between.
+    """
+
+    dispatcher: Dispatcher
+    bounds: Live
+    plan: Plan
+    """Has at least one candidate."""
+    voice: Voice
+    trace: Trace = field(factory=Trace)
+    is_speech: IsSpeech = has_speech
+    """Judges the audio that a candidate does not answer."""
+    cost: float = field(default=0.0, init=False)
+    """What the candidates charge for the audio they were given, replays too; US dollars."""
+    _tape: Tape = field(init=False)
+    _rest: tuple[Candidate, ...] = field(default=(), init=False)
+    _ear: Ear | None = field(default=None, init=False)
+    _index: int = field(default=0, init=False)
+    _told: LiveStarted | None = field(default=None, init=False)
+    _partial: LivePartial | None = field(default=None, init=False)
+    _may_retry: bool = field(default=True, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._tape = Tape(self.bounds.max_replay)
+
+    async def events(self, audio: AsyncIterator[bytes]) -> AsyncGenerator[LiveRunEvent, None]:
+        """
+        Yield what is heard, and who hears it, until the audio has ended and its last word is final.
+
+        Args:
+            audio: chunks of signed 16-bit little-endian mono PCM at 16 kHz, any even size. It is
+                not read while `live.max_replay` seconds wait for a final. An error that it raises
+                ends the audio, and comes out of here behind the last final.
+
+        Raises:
+            JunctorError: no candidate is left; comes behind everything that was heard, the last
+                partial as a final. What `Dispatcher.stream` raises, or the last one's error.
+
+        """
+        recording = asyncio.create_task(self._tape.record(audio))
+        self._rest = self.plan.candidates
+        try:
+            while self._rest:
+                async with aclosing(self._turn()) as turn:
+                    async for event in turn:
+                        yield event
+            await recording
+        finally:
+            recording.cancel()
+            await asyncio.gather(recording, return_exceptions=True)
+            # It may hold the error that is on its way out, whose traceback holds this frame.
+            del recording
+
+    async def _turn(self) -> AsyncGenerator[LiveRunEvent, None]:
+        """Let a candidate listen until it ends or fails, and find out who comes then."""
+        try:
+            async with aclosing(self._heard(self._rest)) as heard:
+                async for event in heard:
+                    yield event
+        except JunctorError as error:
+            is_all_said = self._is_all_said
+            self._rest = () if is_all_said else self._left(error)
+            if self._rest or is_all_said:
+                return
+            for final in self._last_words():
+                yield final
+            raise
+        for final in self._last_words():
+            yield final
+        self._rest = self._behind()
+
+    async def _heard(self, rest: tuple[Candidate, ...]) -> AsyncGenerator[LiveRunEvent, None]:
+        is_fallback = rest[0] is not self.plan.candidates[0]
+        order = Order(
+            blank=Attempt(capability=Capability.LIVE_TRANSCRIBE, is_fallback=is_fallback),
+            deadline=Deadline.after(self.bounds.open_timeout),
+            trace=self.trace,
+            is_live=True,
+        )
+        stream = self.dispatcher.stream(Plan(candidates=rest), self._listening, order)
+        async with aclosing(stream) as events:
+            async for event in events:
+                card = self.plan.candidates[self._index].card
+                started = LiveStarted(provider=card.provider, model=card.id)
+                if started != self._told:
+                    self._told = started
+                    yield started
+                placed = self._placed(event)
+                if placed is not None:
+                    yield placed
+
+    async def _listening(self, candidate: Candidate) -> AsyncGenerator[LiveEvent, None]:
+        """Open one candidate on what is on the tape."""
+        self._index = self.plan.candidates.index(candidate)
+        self._ear = ear = Ear(
+            tape=self._tape, card=candidate.card, bounds=self.bounds, is_speech=self.is_speech
+        )
+        # A stand-in bounds its own work, and is silent for as long as an utterance is.
+        watch = asyncio.create_task(ear.watch()) if is_native(candidate) else None
+        source = self.voice(candidate, ear)
+        try:
+            while (event := await ear.answer(source)) is not None:
+                yield event
+            if not ear.is_done:
+                raise ProviderUnavailableError(
+                    "It ended the session before the audio had ended.",
+                    provider=candidate.card.provider,
+                    model=candidate.card.id,
+                )
+        finally:
+            ear.close()
+            if watch is not None:
+                watch.cancel()
+            self.cost += candidate.card.price * ear.seconds / 60
+            await stop(source)
+
+    def _placed(self, event: LiveEvent) -> LivePartial | LiveFinal | None:
+        """Return an event as the client gets it; what is final leaves the tape."""
+        ear = self._current
+        if isinstance(event, LivePartial):
+            self._partial = event if event.text.strip() else None
+            ear.has_partial = self._partial is not None
+            return self._partial
+        if isinstance(event, LiveReady):
+            return None
+        self._partial, ear.has_partial = None, False
+        self._may_retry = True
+        self._tape.forget(min(ear.position, ear.start + round(event.end * SAMPLE_RATE)))
+        return _shifted(event, ear.start / SAMPLE_RATE) if event.text.strip() else None
+
+    @property
+    def _is_all_said(self) -> bool:
+        """Whether the client has ended, and nothing but silence waits for a final."""
+        tape = self._tape
+        is_quiet = tape.is_over and not is_loud(tape.read(tape.origin, tape.end))
+        return is_quiet and self._told is not None and self._partial is None
+
+    @property
+    def _current(self) -> Ear:
+        assert self._ear is not None  # noqa: S101  # whoever answers was opened
+        return self._ear
+
+    def _behind(self) -> tuple[Candidate, ...]:
+        """Return who hears what follows, now that a candidate has said its last word."""
+        position = self._current.position
+        self._tape.forget(position)
+        if self._tape.is_over and position >= self._tape.end:
+            return ()
+        return self.plan.candidates[self._index :]
+
+    def _left(self, error: JunctorError) -> tuple[Candidate, ...]:
+        """Return who is left after an error; only one in the middle of a session can be mended."""
+        if not isinstance(error, ProviderError):
+            return ()
+        if len(self.plan.candidates) == 1 and self._may_retry:
+            self._may_retry = False
+            return self.plan.candidates
+        return self.plan.candidates[self._index + 1 :]
+
+    def _last_words(self) -> tuple[LiveFinal, ...]:
+        """Return the last partial as a final, since nobody is left who would make it one."""
+        partial, self._partial = self._partial, None
+        if partial is None:
+            return ()
+        start, end = self._tape.origin, self._current.position
+        self._tape.forget(end)
+        return (
+            LiveFinal(
+                text=partial.text,
+                start=start / SAMPLE_RATE,
+                end=max(start, end) / SAMPLE_RATE,
+                language=partial.language,
+            ),
+        )
+
+
+def _shifted(final: LiveFinal, seconds: float) -> LiveFinal:
+    if not seconds:
+        return final
+    words = tuple(
+        evolve(word, start=word.start + seconds, end=word.end + seconds) for word in final.words
+    )
+    return evolve(final, start=final.start + seconds, end=final.end + seconds, words=words)
