@@ -3,7 +3,7 @@
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
 from junctor.core.locales import match, primary, standard
 from junctor.core.net import Target
-from junctor.plugins.remote.vendor import rejected
+from junctor.plugins.remote.vendor import rejected, tags
 
 NAME = "assemblyai"
 
@@ -44,7 +44,7 @@ CARDS = (
         id="universal-3-5-pro",
         capabilities=_RECORDED,
         summary="AssemblyAI's best model for recordings; 18 languages, takes a prompt.",
-        locales=frozenset(_UNIVERSAL_3.split()),
+        locales=tags(_UNIVERSAL_3),
         features=_TIMED | {Feature.AUTO_LANGUAGE, Feature.PROMPT},
         media_types=_TAKEN,
         max_bytes=_MAX_BYTES,
@@ -59,7 +59,7 @@ CARDS = (
         id="universal-2",
         capabilities=_RECORDED,
         summary="AssemblyAI's model of 99 languages, Thai and the Indic ones among them.",
-        locales=frozenset(_UNIVERSAL_2.split()),
+        locales=tags(_UNIVERSAL_2),
         features=_TIMED | {Feature.AUTO_LANGUAGE},
         media_types=_TAKEN,
         max_bytes=_MAX_BYTES,
@@ -74,7 +74,7 @@ CARDS = (
         id="universal-3-6-pro",
         capabilities=_LIVE,
         summary="AssemblyAI's best live model, which follows speakers from language to language.",
-        locales=frozenset(_UNIVERSAL_3.split()),
+        locales=tags(_UNIVERSAL_3),
         features=_LIVE_TIMED | {Feature.AUTO_LANGUAGE},
         quality=0.92,
         price=0.0075,
@@ -98,7 +98,7 @@ CARDS = (
         id="universal-streaming-multilingual",
         capabilities=_LIVE,
         summary="AssemblyAI's quick live model for six European languages.",
-        locales=frozenset(_EUROPEAN.split()),
+        locales=tags(_EUROPEAN),
         features=_LIVE_TIMED | {Feature.AUTO_LANGUAGE},
         quality=0.83,
         price=0.0025,
@@ -110,7 +110,7 @@ CARDS = (
         id="whisper-rt",
         capabilities=_LIVE,
         summary="Whisper, live, in the languages of universal-2; it always detects the language.",
-        locales=frozenset(_UNIVERSAL_2.split()),
+        locales=tags(_UNIVERSAL_2),
         features=frozenset({Feature.WORD_TIMESTAMPS, Feature.AUTO_LANGUAGE}),
         quality=0.78,
         price=0.005,
