@@ -194,7 +194,7 @@ class Vendor:
 
         Args:
             method: HTTP method.
-            path: behind `base_url`, or a whole URL out of the vendor's own answer.
+            path: behind `base_url`, from its slash on, or a whole URL of the vendor's own answer.
             target: whom errors name.
             query: parameters, in order; repeated names are kept.
             body: what to send.
@@ -244,7 +244,7 @@ class Vendor:
 
     def _address(self, path: str, target: Target) -> tuple[str, bool]:
         """Return the URL, and whether it is the vendor's own host, which may see our key."""
-        if "://" not in path:
+        if not path or path.startswith("/"):
             return f"{self._base_url}{path}", True
         own, asked = urlsplit(self._base_url), _split(path)
         if asked[:2] == own[:2]:
