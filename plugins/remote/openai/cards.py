@@ -1,6 +1,6 @@
 """OpenAI's own models as data, and how settings change what is known of a model."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -18,6 +18,8 @@ MEDIA_TYPES = frozenset(
 MAX_BYTES = 25 * 1024 * 1024
 _WRITES = frozenset({Capability.TRANSCRIBE})
 _STREAMS = frozenset({Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE})
+_LIVE = frozenset({Capability.LIVE_TRANSCRIBE})
+_HEARS = _STREAMS | _LIVE
 _PLAIN = frozenset({Feature.AUTO_LANGUAGE, Feature.PROMPT})
 _TIMED = frozenset({Feature.WORD_TIMESTAMPS, Feature.SEGMENT_TIMESTAMPS})
 _REFUSED_HINTS = frozenset({"bn", "gu", "te"})
@@ -32,6 +34,8 @@ class Served:
     """Form field of the language; empty for none."""
     unhinted: frozenset[str] = frozenset()
     """Languages it hears but refuses as a hint."""
+    segments_format: str = "verbose_json"
+    """The `response_format` that has segments."""
 
     def has(self, feature: Feature) -> bool:
         """Whether the card names the feature."""
@@ -44,15 +48,28 @@ class Served:
 
     @property
     def is_timed(self) -> bool:
-        """Whether it knows `verbose_json`."""
+        """Whether it has an answer with segments."""
         return not self.card.features.isdisjoint(_TIMED)
 
-    def hint(self, language: str | None) -> tuple[tuple[str, str], ...]:
-        """Return the form fields that tell the language."""
-        code = primary(language or "")
-        if not code or not self.language_field or code in self.unhinted:
+    @property
+    def is_live(self) -> bool:
+        """Whether it listens over the realtime WebSocket."""
+        return Capability.LIVE_TRANSCRIBE in self.card.capabilities
+
+    def hints(self, language: str | None, allowed: Iterable[str] = ()) -> tuple[str, ...]:
+        """
+        Return the languages to expect, ISO 639-1.
+
+        Args:
+            language: what is spoken, BCP-47; None where unknown.
+            allowed: what it may be then; told only where the model takes several, or it is one.
+
+        """
+        tags = allowed if language is None else (language,)
+        codes = tuple(dict.fromkeys(primary(tag) for tag in tags))
+        if not self.language_field or not self.unhinted.isdisjoint(codes):
             return ()
-        return ((self.language_field, code),)
+        return codes if len(codes) == 1 or self.language_field == "languages[]" else ()
 
 
 _OWN = ModelCard(
@@ -63,6 +80,15 @@ _OWN = ModelCard(
     media_types=MEDIA_TYPES,
     max_bytes=MAX_BYTES,
     latency=2.0,
+)
+
+_OWN_LIVE = ModelCard(
+    provider=NAME,
+    id="",
+    capabilities=_LIVE,
+    features=frozenset({Feature.AUTO_LANGUAGE}),
+    price=0.017,
+    latency=1.0,
 )
 
 KNOWN: Mapping[str, Served] = MappingProxyType(
@@ -116,6 +142,43 @@ KNOWN: Mapping[str, Served] = MappingProxyType(
             ),
             unhinted=_REFUSED_HINTS,
         ),
+        "gpt-4o-transcribe-diarize": Served(
+            card=evolve(
+                _OWN,
+                id="gpt-4o-transcribe-diarize",
+                summary="OpenAI GPT-4o transcription that tells speakers apart, by segment; "
+                "to be shut down on 2027-02-26.",
+                capabilities=_WRITES,
+                features=frozenset(
+                    {Feature.AUTO_LANGUAGE, Feature.DIARIZATION, Feature.SEGMENT_TIMESTAMPS}
+                ),
+                quality=0.9,
+                price=0.006,
+                latency=4.0,
+                tiers=frozenset({Tier.MEDIUM, Tier.HIGH}),
+            ),
+            unhinted=_REFUSED_HINTS,
+            segments_format="diarized_json",
+        ),
+        "gpt-live-transcribe": Served(
+            card=evolve(
+                _OWN_LIVE,
+                id="gpt-live-transcribe",
+                summary="OpenAI's recommended model for live speech; text only.",
+                quality=0.9,
+                tiers=frozenset({Tier.MEDIUM, Tier.HIGH}),
+            ),
+            language_field="languages[]",
+        ),
+        "gpt-realtime-whisper": Served(
+            card=evolve(
+                _OWN_LIVE,
+                id="gpt-realtime-whisper",
+                summary="OpenAI's quickest model for live speech; text only.",
+                quality=0.8,
+                tiers=frozenset({Tier.LOW, Tier.MEDIUM}),
+            ),
+        ),
     }
 )
 """OpenAI's own models; prices in US dollars per minute, November 2026."""
@@ -151,7 +214,7 @@ def _changed(base: Served, settings: ModelSettings) -> Served:
         summary=_or(settings.summary, base.card.summary),
         capabilities=capabilities,
         locales=_or(settings.locales, base.card.locales),
-        features=_features(base.card, settings) if capabilities & _STREAMS else frozenset(),
+        features=_features(base.card, settings) if capabilities & _HEARS else frozenset(),
         media_types=_or(settings.media_types, base.card.media_types),
         max_bytes=_or(settings.max_bytes, base.card.max_bytes),
         max_seconds=_or(settings.max_seconds, base.card.max_seconds),
@@ -177,6 +240,7 @@ def _features(card: ModelCard, settings: ModelSettings) -> frozenset[Feature]:
         Feature.AUTO_LANGUAGE: settings.auto_language,
         Feature.WORD_TIMESTAMPS: settings.word_timestamps,
         Feature.SEGMENT_TIMESTAMPS: settings.segment_timestamps,
+        Feature.DIARIZATION: settings.diarization,
         Feature.TRANSLATION: settings.translation,
         Feature.PROMPT: settings.prompt,
     }

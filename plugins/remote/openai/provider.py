@@ -1,6 +1,6 @@
 """One server that speaks the OpenAI API, as a provider."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -12,9 +12,9 @@ from junctor.core.errors import (
     ProviderUnavailableError,
 )
 from junctor.core.net import Pool, RelayStream, Target, Upload, form_body, json_body
-from junctor.core.requests import ChatReply, ChatRequest, Task, TranscribeRequest
-from junctor.core.transcripts import Transcript, TranscriptEvent
-from junctor.plugins.remote.openai import wire
+from junctor.core.requests import ChatReply, ChatRequest, LiveRequest, Task, TranscribeRequest
+from junctor.core.transcripts import LiveEvent, LiveReady, Transcript, TranscriptEvent
+from junctor.plugins.remote.openai import live, wire
 from junctor.plugins.remote.openai.cards import Served, served_by
 from junctor.plugins.remote.openai.settings import ProviderSettings
 from junctor.plugins.remote.openai.streaming import in_one_piece, nonsense, transcript_events
@@ -22,7 +22,7 @@ from junctor.plugins.remote.openai.streaming import in_one_piece, nonsense, tran
 
 class OpenAIProvider:
     """
-    Transcribes, translates and chats by way of one server.
+    Transcribes, listens live, translates and chats by way of one server.
 
     Args:
         name: the provider's name in the deployment.
@@ -118,6 +118,32 @@ class OpenAIProvider:
                 async for event in events:
                     yield event
 
+    async def live_transcribe(
+        self, request: LiveRequest, audio: AsyncIterator[bytes], /
+    ) -> AsyncGenerator[LiveEvent, None]:
+        """
+        Write down speech while it is spoken, over the realtime WebSocket; text only.
+
+        Raises:
+            ProviderError: it cannot go on; the subclass says why.
+
+        """
+        target = Target(self._name, request.model)
+        served = self._find(target)
+        if not served.is_live:
+            raise _rejection(target, f"does not listen live with {target.model}")
+        async with self._pool.relay.socket(
+            f"{self._settings.live_url}?intent=transcription",
+            headers=self._headers,
+            target=target,
+            within=live.READY_WITHIN,
+        ) as socket:
+            session = await live.begun(socket, request, served)
+            yield LiveReady()
+            async with aclosing(session.events(audio)) as events:
+                async for event in events:
+                    yield event
+
     async def chat(self, request: ChatRequest, /) -> ChatReply:
         """
         Continue a conversation.
@@ -171,6 +197,8 @@ class OpenAIProvider:
         served = self._find(target)
         if request.word_timestamps and not served.has(Feature.WORD_TIMESTAMPS):
             raise _rejection(target, f"gives no word times with {target.model}")
+        if request.diarization and not served.has(Feature.DIARIZATION):
+            raise _rejection(target, f"tells no speakers apart with {target.model}")
         if request.task is Task.TRANSLATE and not served.has(Feature.TRANSLATION):
             raise _rejection(target, f"does not translate with {target.model}")
         return served

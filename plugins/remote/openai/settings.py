@@ -26,7 +26,7 @@ class ModelSettings(Base, frozen=True, kw_only=True):
     summary: str | None = None
     """One sentence for people."""
     capabilities: frozenset[Capability] | None = None
-    """What it is asked for: `transcribe`, `stream-transcribe`, `chat`."""
+    """What it is asked for: `transcribe`, `stream-transcribe`, `live-transcribe`, `chat`."""
     locales: frozenset[str] | None = None
     """BCP-47 tags it understands; without it, any."""
     auto_language: bool | None = None
@@ -35,6 +35,8 @@ class ModelSettings(Base, frozen=True, kw_only=True):
     """Gives word times in `verbose_json`."""
     segment_timestamps: bool | None = None
     """Gives segment times in `verbose_json`."""
+    diarization: bool | None = None
+    """Tells speakers apart."""
     translation: bool | None = None
     """Serves `/audio/translations`."""
     prompt: bool | None = None
@@ -64,6 +66,8 @@ class ProviderSettings(Base, frozen=True, kw_only=True):
 
     base_url: str = OFFICIAL
     """Where its API begins; `/audio/transcriptions` is appended."""
+    realtime_url: str = ""
+    """Where its realtime WebSocket is; empty: `/realtime` behind `base_url`, as `wss:`."""
     api_key: Secret = field(default_factory=lambda: Secret(""))
     """Sent as a bearer token; empty: the provider sits out."""
     keyless: bool = False
@@ -83,6 +87,11 @@ class ProviderSettings(Base, frozen=True, kw_only=True):
     def is_usable(self) -> bool:
         """Whether it has what it needs to be asked."""
         return self.keyless or bool(self.api_key)
+
+    @property
+    def live_url(self) -> str:
+        """Where its realtime WebSocket is."""
+        return self.realtime_url or f"ws{self.base_url.rstrip('/').removeprefix('http')}/realtime"
 
     @property
     def has_default_models(self) -> bool:
@@ -128,13 +137,8 @@ def checked(name: str, settings: ProviderSettings) -> ProviderSettings:
 
     """
     at = f"plugins.{NAME}.providers.{name}"
-    scheme, _, rest = settings.base_url.partition("://")
-    host = rest.partition("/")[0]
-    if scheme not in {"http", "https"} or not host or not set("?#@").isdisjoint(rest):
-        raise ConfigError(
-            "Expected a URL like 'https://api.openai.com/v1', without user, query or fragment.",
-            key=f"{at}.base_url",
-        )
+    _check_url(settings.base_url, {"http", "https"}, f"{at}.base_url")
+    _check_url(settings.live_url, {"ws", "wss"}, f"{at}.realtime_url")
     headers = {
         "api_key": settings.api_key.reveal(),
         "organization": settings.organization,
@@ -147,3 +151,13 @@ def checked(name: str, settings: ProviderSettings) -> ProviderSettings:
                 key=f"{at}.{key}",
             )
     return settings
+
+
+def _check_url(url: str, schemes: set[str], key: str) -> None:
+    scheme, _, rest = url.partition("://")
+    if scheme not in schemes or not rest.partition("/")[0] or not set("?#@").isdisjoint(rest):
+        raise ConfigError(
+            f"Expected a URL like '{max(schemes)}://api.openai.com/v1', without user, query or "
+            "fragment.",
+            key=key,
+        )

@@ -39,7 +39,7 @@ class WireWord(msgspec.Struct):
 
 
 class WireSegment(msgspec.Struct):
-    """A segment of `verbose_json`."""
+    """A segment of `verbose_json` or `diarized_json`."""
 
     text: str
     start: float
@@ -50,10 +50,11 @@ class WireSegment(msgspec.Struct):
     temperature: float | None = None
     tokens: list[int] | None = None
     words: list[WireWord] | None = None
+    speaker: str | None = None
 
 
 class WireTranscript(msgspec.Struct):
-    """An answer in `json` or `verbose_json`, or a `transcript.text.done` event."""
+    """An answer in `json`, `verbose_json` or `diarized_json`, or a `transcript.text.done` event."""
 
     text: str
     language: str | None = None
@@ -135,7 +136,8 @@ def form_of(request: TranscribeRequest, served: Served, *, stream: bool = False)
     is_translation = request.task is Task.TRANSLATE
     fields = [("model", served.card.id), *_format(request, served)]
     if not is_translation:
-        fields += served.hint(request.language)
+        hints = served.hints(request.language, request.allowed_languages)
+        fields += ((served.language_field, code) for code in hints)
     if request.prompt and served.has(Feature.PROMPT):
         fields.append(("prompt", request.prompt))
     if request.temperature:
@@ -147,12 +149,15 @@ def form_of(request: TranscribeRequest, served: Served, *, stream: bool = False)
 
 
 def _format(request: TranscribeRequest, served: Served) -> Iterable[tuple[str, str]]:
+    if served.has(Feature.DIARIZATION):
+        yield "chunking_strategy", "auto"  # without it nothing over 30 seconds is taken
+    wants_segments = request.segment_timestamps or request.word_timestamps or request.diarization
     # Without a hint the longer answer is asked for too: only it tells the language found.
-    is_asked = request.word_timestamps or request.segment_timestamps or request.language is None
-    if not (is_asked and served.is_timed):
+    tells_language = served.segments_format == "verbose_json" and request.language is None
+    if not (served.is_timed and (wants_segments or tells_language)):
         yield "response_format", "json"
         return
-    yield "response_format", "verbose_json"
+    yield "response_format", served.segments_format
     if request.word_timestamps and request.task is Task.TRANSCRIBE:
         yield "timestamp_granularities[]", "word"
         yield "timestamp_granularities[]", "segment"
@@ -194,6 +199,7 @@ def _segment(wire: WireSegment, words: tuple[Word, ...]) -> Segment:
         text=wire.text.strip(),
         start=wire.start,
         end=wire.end,
+        speaker=wire.speaker,
         words=own or tuple(w for w in words if wire.start <= (w.start + w.end) / 2 < wire.end),
         avg_logprob=wire.avg_logprob,
         no_speech_prob=wire.no_speech_prob,

@@ -6,6 +6,7 @@ from junctor.core.cards import Capability, Feature, Tier
 from junctor.plugins.remote.openai.cards import KNOWN, served_by
 from junctor.plugins.remote.openai.settings import ModelSettings, ProviderSettings
 
+DIARIZE = "gpt-4o-transcribe-diarize"
 OTHER = "http://127.0.0.1:9000/v1"
 
 
@@ -83,13 +84,56 @@ def test_a_chat_model_has_no_speech_features():
     assert (frozenset({Capability.CHAT}), frozenset()) == (card.capabilities, card.features)
 
 
-@pytest.mark.parametrize("model", sorted(KNOWN))
+RECORDED = sorted(id_ for id_, served in KNOWN.items() if not served.is_live)
+LIVE = sorted(set(KNOWN) - set(RECORDED))
+
+
+@pytest.mark.parametrize("model", RECORDED)
 def test_facts(model):
-    """Only Whisper tells times and translates; all take 25 MiB and the usual containers."""
+    """Only Whisper tells word times and translates; all take 25 MiB and the usual containers."""
     card = KNOWN[model].card
     is_whisper = model == "whisper-1"
 
     assert is_whisper == (Feature.WORD_TIMESTAMPS in card.features)
     assert is_whisper == (Feature.TRANSLATION in card.features)
-    assert is_whisper == (Capability.STREAM_TRANSCRIBE not in card.capabilities)
+    assert (model in {"whisper-1", DIARIZE}) == (
+        Capability.STREAM_TRANSCRIBE not in card.capabilities
+    )
+    assert (model == DIARIZE) == (Feature.DIARIZATION in card.features)
     assert 26_214_400 == card.max_bytes
+
+
+def test_live_models():
+    """Two models listen live, do nothing else, and find the language by themselves."""
+    cards = [KNOWN[model].card for model in LIVE]
+
+    assert ["gpt-live-transcribe", "gpt-realtime-whisper"] == LIVE
+    assert {frozenset({Capability.LIVE_TRANSCRIBE})} == {card.capabilities for card in cards}
+    assert {frozenset({Feature.AUTO_LANGUAGE})} == {card.features for card in cards}
+
+
+def test_another_model_can_listen_live():
+    """A server whose own model speaks the realtime API says so with `capabilities`."""
+    own = ModelSettings(capabilities=frozenset({Capability.LIVE_TRANSCRIBE}), diarization=True)
+    served = served_by("x", ProviderSettings(models={"m": own}))["m"]
+
+    assert served.is_live
+    assert Feature.DIARIZATION in served.card.features
+
+
+@pytest.mark.parametrize(
+    ("model", "language", "allowed", "expected"),
+    [
+        ("gpt-transcribe", "th-TH", (), ("th",)),
+        ("gpt-transcribe", None, ("th-TH", "en-IN", "en-US"), ("th", "en")),
+        ("gpt-transcribe", "th", ("en",), ("th",)),
+        ("whisper-1", None, ("th-TH",), ("th",)),
+        ("whisper-1", None, ("th-TH", "en"), ()),
+        ("whisper-1", None, ("te",), ()),
+        ("gpt-live-transcribe", None, ("ta", "te"), ("ta", "te")),
+        ("gpt-realtime-whisper", None, (), ()),
+    ],
+)
+def test_hints(model, language, allowed, expected):
+    """Several languages are told only to models that take several."""
+    assert expected == KNOWN[model].hints(language, allowed)

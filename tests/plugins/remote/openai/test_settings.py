@@ -5,6 +5,7 @@ import pytest
 from junctor.conf.settings import Secret, Settings
 from junctor.core.errors import ConfigError, NotConfiguredError
 from junctor.plugins.remote.openai import junctor_providers
+from junctor.plugins.remote.openai.settings import ProviderSettings
 
 KEYED: dict[str, object] = {"api_key": Secret("sk-1")}
 
@@ -47,6 +48,26 @@ def test_wrong_url_is_named(url):
     """A base URL that cannot work is a configuration error that names its key."""
     with pytest.raises(ConfigError, match=r"providers\.mine\.base_url"):
         junctor_providers(settings(mine={**KEYED, "base_url": url}))
+
+
+@pytest.mark.parametrize(
+    ("table", "url"),
+    [
+        ({}, "wss://api.openai.com/v1/realtime"),
+        ({"base_url": "http://10.0.0.5:8000/v1/"}, "ws://10.0.0.5:8000/v1/realtime"),
+        ({"realtime_url": "wss://host/x"}, "wss://host/x"),
+    ],
+)
+def test_realtime_url_follows_base_url(table, url):
+    """The WebSocket is beside the API, unless the table says where it is."""
+    assert url == ProviderSettings(**table).live_url
+
+
+@pytest.mark.parametrize("url", ["https://host", "wss://", "wss://u@host", "ws://h?x=1"])
+def test_wrong_realtime_url_is_named(url):
+    """A realtime URL that cannot work is a configuration error that names its key."""
+    with pytest.raises(ConfigError, match=r"providers\.mine\.realtime_url"):
+        junctor_providers(settings(mine={**KEYED, "realtime_url": url}))
 
 
 @pytest.mark.parametrize("key", ["sk 1", "sk-1\n", "sk-ä"])

@@ -17,6 +17,9 @@ from junctor.plugins.remote.openai.wire import form_of, read_chat, read_event, r
 REQUEST = TranscribeRequest(audio=tone_clip(0.1), language="th-TH")
 JSON = ("response_format", "json")
 VERBOSE = ("response_format", "verbose_json")
+DIARIZE = "gpt-4o-transcribe-diarize"
+CHUNKS = ("chunking_strategy", "auto")
+DIARIZED = ("response_format", "diarized_json")
 WORDS = (("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment"))
 
 
@@ -39,6 +42,20 @@ def fields(model: str, **more: object) -> tuple[tuple[str, str], ...]:
         ("gpt-4o-transcribe", {"segment_timestamps": True}, (JSON, ("language", "th"))),
         ("gpt-transcribe", {}, (JSON, ("languages[]", "th"))),
         ("gpt-transcribe", {"language": "te"}, (JSON, ("languages[]", "te"))),
+        (
+            "gpt-transcribe",
+            {"language": None, "allowed_languages": ("th", "en-IN")},
+            (JSON, ("languages[]", "th"), ("languages[]", "en")),
+        ),
+        (
+            "whisper-1",
+            {"language": None, "allowed_languages": ("th",)},
+            (VERBOSE, ("language", "th")),
+        ),
+        (DIARIZE, {"language": None}, (CHUNKS, JSON)),
+        (DIARIZE, {"prompt": "p"}, (CHUNKS, JSON, ("language", "th"))),
+        (DIARIZE, {"diarization": True}, (CHUNKS, DIARIZED, ("language", "th"))),
+        (DIARIZE, {"segment_timestamps": True}, (CHUNKS, DIARIZED, ("language", "th"))),
     ],
 )
 def test_form(model, wish, expected):
@@ -85,6 +102,20 @@ def test_reads_all_of_verbose_json():
     expected = Transcript(text="Hi you.", language="en", segments=(segment,), words=words)
 
     assert expected == read_transcript(body, attrs.evolve(REQUEST, language=None))
+
+
+def test_reads_speakers():
+    """An answer in `diarized_json` names the speaker of each segment."""
+    body = b"""{"task": "transcribe", "duration": 27.4, "text": "Hi. Hello.", "segments": [
+     {"type": "transcript.text.segment", "id": "seg_001", "start": 0.0, "end": 4.7, "text": "Hi.",
+      "speaker": "A"}, {"type": "transcript.text.segment", "id": "seg_002", "start": 4.7,
+      "end": 9, "text": " Hello.", "speaker": "B"}], "usage": {"type": "duration", "seconds": 28}}"""
+    expected = (
+        Segment(text="Hi.", start=0.0, end=4.7, speaker="A"),
+        Segment(text="Hello.", start=4.7, end=9.0, speaker="B"),
+    )
+
+    assert expected == read_transcript(body, REQUEST).segments
 
 
 def test_words_inside_segments():
