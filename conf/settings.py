@@ -7,12 +7,16 @@ the two.
 """
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+
+SECRET_BYTES = 32
+"""Shortest key of HS256: as long as its hash (RFC 7518, section 3.2)."""
 
 
 class Secret:
@@ -183,6 +187,8 @@ class Policy(Base, frozen=True, kw_only=True):
     """Tries at one candidate when its error may pass by itself."""
     backoff: Seconds = 0.2
     """Pause before the second try, doubled each time, jittered; `Retry-After` overrides it."""
+    max_pause: Seconds = 1.0
+    """Longest pause before another try at a candidate while others wait behind it."""
     attempt_share: Share = 0.7
     """Share of the remaining time one candidate may use while others wait behind it."""
     max_attempt: Seconds = 120.0
@@ -275,6 +281,48 @@ class Live(Base, frozen=True, kw_only=True):
     """Time that a client has to read a message; then it counts as gone."""
 
 
+class Tokens(Base, frozen=True, kw_only=True):
+    """`[tokens]`: JSON Web Tokens, taken beside API keys; with no secret and no key set, none are."""
+
+    algorithms: Annotated[tuple[Literal["HS256", "RS256"], ...], Meta(min_length=1)] = (
+        "HS256",
+        "RS256",
+    )
+    """Signatures accepted; what a token itself names decides nothing."""
+    secret: Secret | None = None
+    """Key of HS256, 32 bytes at least; `junctor tokens issue` signs with it."""
+    jwks: str = ""
+    """Public keys of RS256 (a JSON Web Key Set), as JSON or as the path of a file."""
+    jwks_url: str = ""
+    """Where public keys of RS256 are fetched, `https:` (`http:` on this machine only)."""
+    jwks_ttl: Seconds = 600.0
+    """Time after which fetched keys are fetched again; the old ones count until that works."""
+    issuer: str = ""
+    """The `iss` that a token must have; empty for any."""
+    audience: str = ""
+    """The `aud` that a token must have; empty for any."""
+    team_claim: Annotated[str, Meta(min_length=1)] = "team"
+    """The claim that names the team."""
+    leeway: Annotated[float, Meta(ge=0)] = 30.0
+    """By how much the clock of an issuer may be wrong."""
+    max_ttl: Seconds = 7 * 86_400.0
+    """Longest time for which a token may still be good when it comes; longer ones are refused."""
+    cache_size: Count = 10_000
+    """Verified tokens kept in memory at most."""
+
+    def __post_init__(self) -> None:
+        secret = self.secret.reveal().encode() if self.secret else b""
+        if secret and (len(secret) < SECRET_BYTES or secret.startswith(b"-----BEGIN")):
+            raise ValueError(
+                f"`secret` has to be {SECRET_BYTES} bytes or more that nobody can guess, "
+                "and no public key"
+            )
+        url = urlsplit(self.jwks_url)
+        is_near = url.scheme == "http" and url.hostname in {"127.0.0.1", "::1", "localhost"}
+        if self.jwks_url and not (url.hostname and (url.scheme == "https" or is_near)):
+            raise ValueError("`jwks_url` has to be an https: URL")
+
+
 class Artefacts(Base, frozen=True, kw_only=True):
     """`[artefacts]`: uploads of jobs, results and remembered answers, kept in `data_dir`."""
 
@@ -320,6 +368,7 @@ class Settings(Base, frozen=True, kw_only=True):
     jobs: Jobs = field(default_factory=Jobs)
     callbacks: Callbacks = field(default_factory=Callbacks)
     live: Live = field(default_factory=Live)
+    tokens: Tokens = field(default_factory=Tokens)
     artefacts: Artefacts = field(default_factory=Artefacts)
     telemetry: Telemetry = field(default_factory=Telemetry)
     origins: dict[str, str] = field(default_factory=dict)

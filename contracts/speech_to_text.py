@@ -11,6 +11,20 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+VENDORS = (
+    "openai",
+    "xai",
+    "elevenlabs",
+    "sarvam",
+    "google",
+    "aws",
+    "azure",
+    "deepgram",
+    "assemblyai",
+    "anthropic",
+)
+"""The slugs that the contract names for `provider`; a deployment may serve others besides."""
+
 TierName = Literal["low", "medium", "high"]
 LanguageMode = Literal["fixed", "auto"]
 Flag = Literal["true", "false"]
@@ -99,7 +113,7 @@ class Word(Wire, frozen=True, kw_only=True, omit_defaults=True):
     speaker: str | None = None
 
 
-class Usage(Wire, frozen=True, kw_only=True):
+class Usage(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """What the request used, and what it costs."""
 
     audio_seconds: float
@@ -111,6 +125,17 @@ class Usage(Wire, frozen=True, kw_only=True):
     """US dollars, at the prices of the deployment's cards."""
     attempts: int
     """Attempts at providers, the last one included."""
+    ensemble: tuple[str, ...] = ()
+    """The models whose words were voted, where there was more than one."""
+
+
+class Segment(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """A stretch of one speaker's; times are seconds from the start."""
+
+    text: str
+    start: float
+    end: float
+    speaker: str | None = None
 
 
 class Transcription(Wire, frozen=True, kw_only=True, omit_defaults=True):
@@ -125,6 +150,8 @@ class Transcription(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """0 to 1; left out where the provider tells none."""
     words: tuple[Word, ...] | None = None
     """Given when they were asked for and the provider has them."""
+    segments: tuple[Segment, ...] | None = None
+    """Given when speakers were asked for and are known by segment only."""
     provider: str
     model: str
     accuracy: TierName

@@ -205,7 +205,14 @@ class Dispatcher:
                 )
                 first_by = order.deadline.share(self.policy, is_last=number == last)
                 order.trace.price = candidate.card.price
-                return self._guarded(contain(candidate), attempt, order, first_by=first_by)
+                patience = None if number == last else self.policy.max_pause
+                return retried(
+                    self._guarded(contain(candidate), attempt, order, first_by=first_by),
+                    attempts=self.policy.attempts_per_candidate,
+                    backoff=self.policy.backoff,
+                    by=first_by,
+                    patience=patience,
+                )
 
             return make
 
@@ -226,10 +233,4 @@ class Dispatcher:
         )
         operation = observed(operation, blank=attempt, observe=self.observe, trace=order.trace)
         operation = bulkheaded(operation, gate=gate, provider=provider)
-        operation = broken(operation, gate=gate, provider=provider)
-        return retried(
-            operation,
-            attempts=policy.attempts_per_candidate,
-            backoff=policy.backoff,
-            by=first_by,
-        )
+        return broken(operation, gate=gate, provider=provider)

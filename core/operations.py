@@ -275,12 +275,20 @@ def broken(operation: Operation[A], *, gate: Gate, provider: str) -> Operation[A
     return run
 
 
-def retried(operation: Operation[A], *, attempts: int, backoff: float, by: float) -> Operation[A]:
+def retried(
+    operation: Operation[A],
+    *,
+    attempts: int,
+    backoff: float,
+    by: float,
+    patience: float | None = None,
+) -> Operation[A]:
     """
     Try again when the error may pass by itself and there is time.
 
     The pause is the provider's `Retry-After`, or `backoff` seconds doubled with each try and
-    jittered by half; a try that could not start before the event-loop time `by` is not made.
+    jittered by half; a try that could not start before the event-loop time `by` is not made. Nor is
+    one after a pause longer than `patience` seconds, for somebody else can be asked at once.
     """
 
     async def run() -> Opened[A]:
@@ -291,7 +299,8 @@ def retried(operation: Operation[A], *, attempts: int, backoff: float, by: float
             except ProviderError as error:
                 pause = _pause(error, backoff * 2 ** (number - 1))
                 is_last = number >= attempts or not error.retryable
-                if is_last or asyncio.get_running_loop().time() + pause >= by:
+                is_long = patience is not None and pause > patience
+                if is_last or is_long or asyncio.get_running_loop().time() + pause >= by:
                     raise
             await asyncio.sleep(pause)
             number += 1

@@ -40,13 +40,13 @@ async def hedged(
 
 
 async def gathered(
-    works: Sequence[Coroutine[object, object, T]],
+    works: Sequence[Coroutine[object, object, T]], *, patience: float = PATIENCE
 ) -> list[T | Exception]:
     """
     Do all at once and return each result, or what was raised instead, in the order of `works`.
 
-    When half of them have a result, the others get as long again, and `PATIENCE` at least; what
-    is not done then is cancelled, and stands as a TimeoutError.
+    When half of them have a result, the others get as long again, and `patience` seconds at
+    least; what is not done then is cancelled, and stands as a TimeoutError.
     """
     now = asyncio.get_running_loop().time
     began = now()
@@ -55,7 +55,7 @@ async def gathered(
     try:
         while pending := [task for task in tasks if not task.done()]:
             if until is None and _good(tasks) * 2 >= len(tasks):
-                until = now() + max(PATIENCE, now() - began)
+                until = now() + max(patience, now() - began)
             left = None if until is None else until - now()
             if left is not None and left <= 0:
                 break

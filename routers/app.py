@@ -19,7 +19,7 @@ from junctor.core.plugin_status import Stage, refuse_failures
 from junctor.core.plugins import Plugins
 from junctor.core.runtime import Runtime
 from junctor.core.telemetry import Telemetry
-from junctor.routers import openai, system
+from junctor.routers import openai, speech_to_text, system
 from junctor.routers.errors import error_handler, refusal_of
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.visits import VisitLayer
@@ -61,7 +61,11 @@ def runtime_of(app: Litestar) -> Runtime:
 
 def _with_plugins(runtime: Runtime, settings: Settings) -> Litestar:
     """Add one plugin's routers after the other; one that does not fit is taken out whole."""
-    ours = [openai.router(), system.router(has_metrics=settings.telemetry.metrics)]
+    ours = [
+        openai.router(),
+        speech_to_text.router(),
+        system.router(has_metrics=settings.telemetry.metrics),
+    ]
     app = _build(runtime, settings, ours)
     for name, handlers in runtime.plugins.routers(settings).items():
         if not handlers:

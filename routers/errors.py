@@ -18,7 +18,7 @@ from junctor.core.errors import (
     TooLargeError,
 )
 from junctor.core.faces import ErrorFaces
-from junctor.core.visits import current_visit
+from junctor.core.visits import Visit, current_visit
 from junctor.routers.answers import Answer, Http, ticket_headers
 
 HTTP_413, HTTP_500 = 413, 500
@@ -87,3 +87,12 @@ def error_handler(faces: ErrorFaces) -> Callable[[Http, Exception], Response[byt
         )
 
     return answer
+
+
+def noted(error: Exception, visit: Visit) -> JunctorError:
+    """Return the error of the tree that a stream breaks with; note it, and log what is a defect."""
+    if not isinstance(error, JunctorError):
+        _log.error("unexpected_error", operation=visit.operation, exc_info=error)
+        error = InternalError()
+    visit.error = type(error).__name__
+    return error

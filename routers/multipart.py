@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from junctor.core.errors import InvalidRequestError, MediaError
 
 FILE = "file"
-"""Name of the part that holds the upload."""
+"""Name of the part that holds the upload, where a contract does not call it otherwise."""
 MAX_PARTS = 100
 """Parts of a form, at most."""
 MAX_HEAD_BYTES = 8 * 1024
@@ -53,7 +53,7 @@ def boundary_of(content_type: str) -> str:
     boundary = _parameters(content_type).get("boundary", "")
     if kind.strip().lower() != "multipart/form-data" or not _BOUNDARY.fullmatch(boundary):
         raise InvalidRequestError(
-            "The body must be multipart/form-data with a boundary, and have a part 'file'; "
+            "The body must be multipart/form-data with a boundary; "
             f"its content type is {kind.strip()[:100] or 'missing'!r}."
         )
     return boundary
@@ -62,11 +62,12 @@ def boundary_of(content_type: str) -> str:
 @define(eq=False, init=False)
 class FormParser:
     """
-    Takes one form with a part `file`.
+    Takes one form with one file.
 
     Args:
         boundary: as `boundary_of` returned it.
         fields: names of the text fields to keep; others are skipped.
+        upload: name of the part that holds the file; only `file` has to have a file name.
 
     Every method raises `InvalidRequestError` when the body is malformed.
 
@@ -74,6 +75,7 @@ class FormParser:
 
     _delimiter: bytes
     _fields: Collection[str]
+    _upload: str
     _step: "Callable[[FormParser], bool]"
     """A plain function: a bound method would be a cycle, and keep the upload until a collection."""
     _buffer: bytes = b""
@@ -87,8 +89,8 @@ class FormParser:
     _file: bytes | None = None
     _filename: str | None = None
 
-    def __init__(self, boundary: str, *, fields: Collection[str]) -> None:
-        self.__attrs_init__(b"\r\n--" + boundary.encode(), fields, FormParser._start)
+    def __init__(self, boundary: str, *, fields: Collection[str], upload: str = FILE) -> None:
+        self.__attrs_init__(b"\r\n--" + boundary.encode(), fields, upload, FormParser._start)
 
     def feed(self, piece: bytes) -> None:
         """Take the next piece of the body."""
@@ -110,8 +112,8 @@ class FormParser:
         if self._step is not FormParser._skip:
             raise _malformed("it is cut off")
         if self._file is None:
-            message = "There is no file. Send the audio as the part 'file'."
-            raise InvalidRequestError(message, param=FILE)
+            message = f"There is no file. Send the audio as the part {self._upload!r}."
+            raise InvalidRequestError(message, param=self._upload)
         if not self._file:
             raise MediaError("The file is empty. Send a recording.")
         return Form(data=self._file, filename=self._filename or None, texts=self._texts)
@@ -178,26 +180,27 @@ class FormParser:
             raise _malformed(f"it has more than {MAX_PARTS} parts")
         name, filename = _disposition(head)
         wanted = name.removesuffix("[]")
-        self._name = wanted if wanted == FILE or wanted in self._fields else ""
-        if wanted == FILE:
+        self._name = wanted if wanted == self._upload or wanted in self._fields else ""
+        if wanted == self._upload:
             self._begin_file(filename)
 
     def _begin_file(self, filename: str | None) -> None:
-        if filename is None:
+        if filename is None and self._upload == FILE:
             raise InvalidRequestError(
                 "The part 'file' is a text field. Send the audio as a file, with a file name.",
                 param=FILE,
             )
         if self._filename is not None:
-            raise InvalidRequestError("More than one file was sent. Send one.", param=FILE)
-        self._filename = filename
+            message = "More than one file was sent. Send one."
+            raise InvalidRequestError(message, param=self._upload)
+        self._filename = filename or ""
 
     def _take(self, end: int) -> None:
         size = end - self._position
         if not self._name or not size:
             return
         self._size += size
-        if self._size > MAX_TEXT_BYTES and self._name != FILE:
+        if self._size > MAX_TEXT_BYTES and self._name != self._upload:
             message = f"The field {self._name!r} is longer than {MAX_TEXT_BYTES} bytes."
             raise InvalidRequestError(message, param=self._name)
         self._held.append(memoryview(self._buffer)[self._position : end])
@@ -206,7 +209,7 @@ class FormParser:
         content = b"".join(self._held)
         self._held.clear()
         self._size = 0
-        if self._name == FILE:
+        if self._name == self._upload:
             self._file = content
         elif self._name and content:
             self._texts.setdefault(self._name, []).append(_text(self._name, content))

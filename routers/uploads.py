@@ -10,7 +10,7 @@ from junctor.core.dispatch import Deadline
 from junctor.core.errors import DeadlineExceededError, TooLargeError
 from junctor.core.presence import gone
 from junctor.routers.answers import Http
-from junctor.routers.multipart import Form, FormParser, boundary_of
+from junctor.routers.multipart import FILE, Form, FormParser, boundary_of
 
 
 class Account(Protocol):
@@ -25,16 +25,17 @@ class Account(Protocol):
 
 
 async def read_form(
-    request: Http, account: Account, *, fields: Collection[str], limit: int
+    request: Http, account: Account, *, fields: Collection[str], limit: int, upload: str = FILE
 ) -> Form:
     """
-    Read a form with a part `file`.
+    Read a form with one file.
 
     Args:
         request: its body must not have been read.
         account: counts the bytes held, and brings the deadline.
         fields: names of the text fields to keep; others are skipped.
         limit: largest body, bytes.
+        upload: name of the part that holds the file.
 
     Raises:
         InvalidRequestError: not a form, malformed, or without a file.
@@ -50,7 +51,7 @@ async def read_form(
     if length.isdigit() and int(length) > limit:
         raise TooLargeError(limit_bytes=limit)
     boundary = boundary_of(headers.get(b"content-type", b"").decode("latin-1"))
-    parser = FormParser(boundary, fields=fields)
+    parser = FormParser(boundary, fields=fields, upload=upload)
     try:
         async with asyncio.timeout_at(account.deadline.at):
             await _feed(parser, request.receive, account, limit)

@@ -8,6 +8,7 @@ COMMANDS = {
     "demo": "junctor.routers.cli.demo_command:demo",
     "serve": "junctor.routers.cli.serve:serve",
     "keys": "junctor.routers.cli.keys:keys",
+    "tokens": "junctor.routers.cli.tokens:tokens",
     "models": "junctor.routers.cli.models:models",
     "route": "junctor.routers.cli.route:route",
     "plugins": "junctor.routers.cli.plugins:plugins",

@@ -1,10 +1,12 @@
 """`junctor route`: who would serve a request, and why the others would not."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from junctor.conf.settings import TierPolicy
 from junctor.core.cards import Capability, Feature, Tier
 from junctor.routers.cli.options import config_option, json_option, load_settings
 from junctor.routers.cli.output import print_json, print_table
@@ -12,6 +14,7 @@ from junctor.routers.cli.output import print_json, print_table
 if TYPE_CHECKING:
     from junctor.conf.settings import Settings
     from junctor.core.plans import Plan, Wish
+    from junctor.core.tiers import Tongue
 
 
 @click.group
@@ -21,6 +24,7 @@ def route() -> None:
 
 @route.command
 @click.option("--model", help="Public name, bare model id or provider:model. [default: any]")
+@click.option("--provider", help="A provider, whose best fitting model is meant.")
 @click.option(
     "--capability",
     type=click.Choice([str(one) for one in Capability]),
@@ -28,7 +32,8 @@ def route() -> None:
     show_default=True,
 )
 @click.option("--tier", type=click.Choice([str(one) for one in Tier]), help="Accuracy tier.")
-@click.option("--language", help="BCP-47 tag. [default: to be detected]")
+@click.option("--language", help="BCP-47 tag, or auto. [default: what the tier says, or auto]")
+@click.option("--allowed", multiple=True, help="A language that may be detected; may be repeated.")
 @click.option(
     "--feature",
     "features",
@@ -46,9 +51,11 @@ def explain(  # noqa: PLR0913  # one parameter for each option
     path: Path | None,
     as_json: bool,
     model: str | None,
+    provider: str | None,
     capability: str,
     tier: str | None,
     language: str | None,
+    allowed: tuple[str, ...],
     features: tuple[str, ...],
     seconds: float,
     size: int,
@@ -61,19 +68,27 @@ def explain(  # noqa: PLR0913  # one parameter for each option
     and count as closed and unknown here. Exits 1 when nobody would be asked.
     """
     from junctor.core.plans import Wish
+    from junctor.core.tiers import merged
 
     settings = load_settings(path)
     limits = settings.teams.get(team or "", settings.team_defaults)
+    chosen = tier or settings.policy.default_tier
+    overlays = _layers(limits.tiers, chosen)
+    house = merged(*_layers(settings.policy.tiers, chosen), *overlays)
+    spoken = _tongue(house, language, allowed)
     wish = Wish(
         capability=Capability(capability),
         model=model,
-        tier=None if tier is None else Tier(tier),
-        language=language,
+        provider=provider,
+        tier=Tier(chosen),
+        language=spoken.language,
+        allowed_languages=() if spoken.language else spoken.allowed,
         features=frozenset(Feature(one) for one in features),
         bytes=size,
         seconds=seconds,
         team=team or "",
         allowed_models=limits.allowed_models if team else (),
+        overlays=overlays,
     )
     plan = _plan(settings, wish)
     if as_json:
@@ -84,8 +99,38 @@ def explain(  # noqa: PLR0913  # one parameter for each option
         ]
         rows += [("-", one.model, one.reason) for one in plan.excluded]
         print_table(("order", "model", "why"), rows)
+        for line in _remarks(plan, spoken):
+            click.echo(line)
     if not plan.candidates:
         raise SystemExit(1)
+
+
+def _layers(tiers: Mapping[Any, TierPolicy], tier: str) -> tuple[TierPolicy, ...]:
+    return (tiers[tier],) if tier in tiers else ()
+
+
+def _tongue(house: TierPolicy, language: str | None, allowed: tuple[str, ...]) -> "Tongue":
+    from junctor.core.tiers import tongue
+
+    says_nothing = language is None and house.language is None and house.language_mode is None
+    return tongue(
+        mode="auto" if language == "auto" or says_nothing else None,
+        language=None if language == "auto" else language,
+        own=TierPolicy(allowed_languages=allowed),
+        house=house,
+    )
+
+
+def _remarks(plan: "Plan", spoken: "Tongue") -> Iterator[str]:
+    among = f" among {', '.join(spoken.allowed)}" if spoken.allowed else ""
+    yield f"language: {spoken.language or f'to be detected{among}'}"
+    if plan.ensemble:
+        yield f"asked at once: {', '.join(one.card.name for one in plan.ensemble)}"
+    if plan.is_hedged:
+        yield "hedged: the second is asked too when the first is late"
+    told = [one.card.name for one in plan.candidates if one.needs_language]
+    if told:
+        yield f"identified first, since they have to be told the language: {', '.join(told)}"
 
 
 def _plan(settings: "Settings", wish: "Wish") -> "Plan":
@@ -107,6 +152,8 @@ def _as_json(plan: "Plan") -> dict[str, object]:
         "candidates": [
             {"model": one.card.name, "place": one.place.value} for one in plan.candidates
         ],
+        "ensemble": [one.card.name for one in plan.ensemble],
+        "hedged": plan.is_hedged,
         "excluded": [
             {"model": one.model, "reason": one.reason, "fault": one.fault.value}
             for one in plan.excluded

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import msgspec
-import structlog
 from litestar import Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -12,7 +11,7 @@ from litestar.types import ASGIApp
 
 from junctor.contracts.openai import ModelCard, ModelList, TranscriptionForm, TranslationForm
 from junctor.core.credentials import credential_of
-from junctor.core.errors import InternalError, JunctorError, UnknownModelError
+from junctor.core.errors import JunctorError, UnknownModelError
 from junctor.core.faces import ERROR_FACE
 from junctor.core.gateway import Gateway
 from junctor.core.plans import Choice
@@ -23,6 +22,7 @@ from junctor.core.tickets import Ticket
 from junctor.core.transcripts import Transcript, TranscriptEvent
 from junctor.core.visits import Visit, current_visit
 from junctor.routers.answers import Answer, EventStream, Http, ticket_headers
+from junctor.routers.errors import noted
 from junctor.routers.multipart import Form
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.openai.forms import decode_form, transcription_of, translation_of
@@ -33,8 +33,6 @@ from junctor.routers.visits import shutting_down
 CONTRACT = "openai"
 TRANSCRIPTION_FIELDS = frozenset(TranscriptionForm.__struct_fields__)
 TRANSLATION_FIELDS = frozenset(TranslationForm.__struct_fields__)
-
-_log = structlog.get_logger()
 
 
 @post("/transcriptions", status_code=200)
@@ -154,7 +152,7 @@ async def _events(
             if not has_begun:
                 raise
             await ticket.close(exc)
-            yield _error_event(_known(exc, visit), visit)
+            yield _error_event(noted(exc, visit), visit)
 
 
 def _encoded(event: TranscriptEvent, *, is_first: bool) -> bytes:
@@ -163,14 +161,6 @@ def _encoded(event: TranscriptEvent, *, is_first: bool) -> bytes:
     # Clients that only add up the deltas shall have the text too.
     whole = delta_event(event.text) if is_first and event.text else b""
     return whole + done_event(event)
-
-
-def _known(error: Exception, visit: Visit) -> JunctorError:
-    if not isinstance(error, JunctorError):
-        _log.error("unexpected_error", operation=visit.operation, exc_info=error)
-        error = InternalError()
-    visit.error = type(error).__name__
-    return error
 
 
 def _error_event(error: JunctorError, visit: Visit) -> bytes:

@@ -1,21 +1,18 @@
 """From form fields to what is asked of the gateway."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
-
-import msgspec
 
 from junctor.contracts.openai import EXPECTED, LIST_FIELDS, TranscriptionForm, TranslationForm
 from junctor.core.audio.clip import Clip
 from junctor.core.errors import InvalidRequestError
 from junctor.core.requests import Task, TranscribeRequest
+from junctor.routers.forms import decode_fields
 
 F = TypeVar("F", bound=TranslationForm)
 
 _TIMED = frozenset({"verbose_json", "srt", "vtt"})
 _STREAMABLE = frozenset({"json", "text"})
-_FIELD = re.compile(r"\$\.(\w+)")
 
 
 def decode_form(shape: type[F], texts: Mapping[str, Sequence[str]]) -> F:
@@ -30,35 +27,10 @@ def decode_form(shape: type[F], texts: Mapping[str, Sequence[str]]) -> F:
         InvalidRequestError: a field is wrong, or given more than once; `param` names it.
 
     """
-    values: dict[str, str | Sequence[str]] = {}
-    for name, given in texts.items():
-        if name in LIST_FIELDS:
-            values[name] = given
-            continue
-        if len(given) > 1:
-            message = f"The field {name!r} is given {len(given)} times. Give it once."
-            raise InvalidRequestError(message, param=name)
-        values[name] = given[0]
-    try:
-        form = msgspec.convert(values, shape, strict=False)
-    except msgspec.ValidationError as exc:
-        raise _refused(exc, values) from exc
+    form = decode_fields(shape, texts, expected=EXPECTED, lists=LIST_FIELDS)
     if isinstance(form, TranscriptionForm):
         _check_together(form)
     return form
-
-
-def _refused(
-    error: msgspec.ValidationError, values: Mapping[str, str | Sequence[str]]
-) -> InvalidRequestError:
-    found = _FIELD.search(str(error))
-    name = found.group(1) if found else ""
-    given = values.get(name, "")
-    shown = given if isinstance(given, str) else ", ".join(given)
-    expected = EXPECTED.get(name, "something else")
-    return InvalidRequestError(
-        f"The field {name!r} is {shown[:100]!r}; expected {expected}.", param=name or None
-    )
 
 
 def _check_together(form: TranscriptionForm) -> None:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
+from junctor.core.cards import Capability
 from junctor.core.errors import ProviderBusyError, ProviderUnavailableError
 from junctor.core.providers import PROTOCOLS
 from junctor.core.requests import ChatRequest, IdentifyRequest, TranscribeRequest

@@ -1,0 +1,356 @@
+"""`WS /speech-to-text/stream`: decode messages, run a live session, encode its events."""
+
+import asyncio
+import time
+from binascii import Error as Base64Error
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+
+import msgspec
+from attrs import define, field
+from litestar import websocket
+from litestar.di import NamedDependency
+
+from junctor.conf.settings import Live
+from junctor.contracts.speech_to_text import EXPECTED, TranscribeForm
+from junctor.contracts.speech_to_text_stream import (
+    BEARER,
+    MAX_MESSAGE_BYTES,
+    OPENING_EXPECTED,
+    Done,
+    Error,
+    Final,
+    Opening,
+    Partial,
+    Ready,
+    Said,
+    Started,
+)
+from junctor.core.audio.pcm import PcmIntake
+from junctor.core.credentials import credential_of
+from junctor.core.errors import (
+    ClientGoneError,
+    InvalidRequestError,
+    JunctorError,
+    OverloadedError,
+)
+from junctor.core.gateway import Gateway
+from junctor.core.live import LiveRunEvent, LiveStarted
+from junctor.core.pii import redacted
+from junctor.core.presence import gone
+from junctor.core.runtime import Runtime
+from junctor.core.sessions import LiveSession
+from junctor.core.transcripts import LiveFinal, LivePartial
+from junctor.core.utterances import joined
+from junctor.core.visits import current_visit
+from junctor.routers.errors import noted
+from junctor.routers.forms import decode_fields
+from junctor.routers.sockets import Socket, Sockets, Wire, close_code, sockets_of
+from junctor.routers.speech_to_text.errors import STT_FACE, detail
+from junctor.routers.speech_to_text.forms import Asked, asked_of
+from junctor.routers.speech_to_text.renderings import language_of, shown_words, transcription
+from junctor.routers.visits import shutting_down
+
+CONTRACT = "speech-to-text"
+_FIELDS = frozenset(TranscribeForm.__struct_fields__)
+_OPENING_FIELDS = frozenset(Opening.__struct_fields__)
+_REFUSED = ("callback_url", "idempotency_key", "retention_hours")
+_DIGITS = 3
+
+_said = msgspec.json.Decoder(Said)
+_object = msgspec.json.Decoder(dict[str, object])
+
+
+@websocket("/stream")
+async def stream(
+    socket: Socket, gateway: NamedDependency[Gateway], runtime: NamedDependency[Runtime]
+) -> None:
+    """Write speech down while it is spoken."""
+    settings = runtime.settings
+    visit = current_visit()
+    visit.contract, visit.operation = CONTRACT, "stream"
+    wire = Wire(socket, send_timeout=settings.live.send_timeout)
+    offered = _subprotocols(socket)
+    await wire.accept(_accepted(offered))
+    sockets = sockets_of(socket.app)
+    talk = _Talk(
+        wire=wire,
+        gateway=gateway,
+        bounds=settings.live,
+        credential=credential_of(socket.headers) or _bearer(offered),
+    )
+    try:
+        with sockets.joined(talk.stop, limit=settings.limits.max_concurrent_requests):
+            await talk.run()
+    except Exception as exc:  # noqa: BLE001  # the boundary of a session: `noted` logs defects
+        await _refuse(wire, noted(exc, visit), sockets)
+    else:
+        await wire.close(1000)
+
+
+async def _refuse(wire: Wire, error: JunctorError, sockets: Sockets) -> None:
+    visit = current_visit()
+    refusal = STT_FACE.refuse(error, request_id=visit.request_id)
+    visit.status = refusal.status
+    is_stopping = sockets.is_stopping and isinstance(error, OverloadedError)
+    is_idle = isinstance(error, ClientGoneError)
+    message = Error(status=refusal.status, message=refusal.message, detail=detail(refusal))
+    try:
+        await wire.send(message)
+    except ClientGoneError:
+        return
+    code = close_code(408 if is_idle else refusal.status, is_stopping=is_stopping)
+    await wire.close(code, refusal.message)
+
+
+@define(eq=False, kw_only=True)
+class _Talk:
+    """One client: its first message, then what it sends and what it gets, until either ends."""
+
+    wire: Wire
+    gateway: Gateway
+    bounds: Live
+    credential: str | None
+    _inbox: asyncio.Queue[bytes | JunctorError | None] = field(factory=asyncio.Queue, init=False)
+    _is_gone: bool = field(default=False, init=False)
+
+    def stop(self) -> None:
+        """Take no more audio: the server is shutting down."""
+        self._inbox.put_nowait(shutting_down())
+
+    async def run(self) -> None:
+        """
+        Serve the client.
+
+        Raises:
+            JunctorError: why the session ends early; all that was heard has been sent.
+
+        """
+        opening, form = await self._opening()
+        ticket = await self.gateway.admit(
+            contract=CONTRACT, operation="stream", credential=self.credential or opening.token
+        )
+        async with ticket:
+            asked = asked_of(form, ticket)
+            intake = await asyncio.to_thread(
+                partial(PcmIntake, opening.encoding, opening.sample_rate, channels=opening.channels)
+            )
+            session = LiveSession.planned(
+                self.gateway,
+                ticket,
+                request=asked.live_request(),
+                choice=asked.choice,
+                intake=intake,
+            )
+            await self.wire.send(
+                Ready(
+                    request_id=ticket.request_id,
+                    sample_rate=opening.sample_rate,
+                    encoding=opening.encoding,
+                    channels=opening.channels,
+                    max_seconds=ticket.snapshot.settings.limits.max_audio_seconds,
+                )
+            )
+            await self._attended(session, asked)
+
+    async def _opening(self) -> tuple[Opening, TranscribeForm]:
+        async with _within(self.bounds.start_timeout):
+            message = await self.wire.receive()
+        if isinstance(message, bytes):
+            raise InvalidRequestError("There was audio before the message 'start'.", param="type")
+        return opening_of(message)
+
+    async def _attended(self, session: LiveSession, asked: Asked) -> None:
+        """Run the session, and stop it when the client leaves."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # ASGI servers run applications in tasks
+        reader = asyncio.create_task(self._read(task))
+        try:
+            await self._run(session, asked)
+        except asyncio.CancelledError:
+            if not self._is_gone or task.uncancel():
+                raise
+            raise gone() from None
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _run(self, session: LiveSession, asked: Asked) -> None:
+        began = time.monotonic()
+        ticket = session.ticket
+        async with aclosing(self._chunks()) as chunks, aclosing(session.events(chunks)) as events:
+            async for event in events:
+                message = await _message(event, asked, session)
+                if message is not None:
+                    await self.wire.send(message)
+        transcript = session.transcript()
+        ticket.settle()
+        shown = await redacted(transcript) if asked.redaction else transcript
+        whole = transcription(shown, asked, ticket, seconds=time.monotonic() - began)
+        await self.wire.send(Done(**msgspec.structs.asdict(whole)))
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the client's audio; raise what ends it before its end."""
+        while True:
+            item = await self._inbox.get()
+            self._inbox.task_done()
+            if item is None:
+                return
+            if isinstance(item, JunctorError):
+                raise item
+            yield item
+
+    async def _read(self, task: asyncio.Task[object]) -> None:
+        """Receive until the client leaves; no more than one chunk waits to be heard."""
+        try:
+            is_first, item = True, b""
+            while isinstance(item, bytes):
+                await self._inbox.join()
+                item = await self._item(is_first=is_first)
+                self._inbox.put_nowait(item)
+                is_first = False
+            while True:
+                await self.wire.receive()
+        except ClientGoneError:
+            self._is_gone = True
+            task.cancel()
+
+    async def _item(self, *, is_first: bool) -> bytes | JunctorError | None:
+        """Return a chunk, None for the end, or what is wrong with the client."""
+        try:
+            async with asyncio.timeout(self.bounds.idle_timeout):
+                message = await self.wire.receive()
+        except TimeoutError:
+            return _idle(self.bounds.idle_timeout)
+        try:
+            chunk = chunk_of(message)
+        except InvalidRequestError as exc:
+            return exc.with_traceback(None)
+        if is_first and chunk is not None and chunk.startswith(b"RIFF"):
+            return InvalidRequestError(
+                "The audio begins like a WAV file. Send its samples alone, and their sample_rate, "
+                "encoding and channels in the message 'start'.",
+                param="audio",
+            )
+        return chunk
+
+
+async def _message(
+    event: LiveRunEvent, asked: Asked, session: LiveSession
+) -> msgspec.Struct | None:
+    ticket = session.ticket
+    if isinstance(event, LiveStarted):
+        return Started(provider=event.provider, model=event.model)
+    if isinstance(event, LivePartial):
+        # What is personal may lie across two partials.
+        return None if asked.redaction else Partial(text=event.text)
+    return await _final(event, asked, provider=ticket.provider or "", model=ticket.model or "")
+
+
+async def _final(event: LiveFinal, asked: Asked, *, provider: str, model: str) -> Final:
+    heard = joined([event])
+    if asked.redaction:
+        heard = await redacted(heard)
+    return Final(
+        text=heard.text,
+        start=round(event.start, _DIGITS),
+        end=round(event.end, _DIGITS),
+        words=shown_words(heard, asked),
+        language=language_of(heard, asked),
+        confidence=event.confidence,
+        provider=provider,
+        model=model,
+    )
+
+
+def opening_of(text: str) -> tuple[Opening, TranscribeForm]:
+    """
+    Decode the first message.
+
+    Raises:
+        InvalidRequestError: it is not a `start`, or a field is wrong; `param` names it.
+
+    """
+    _check_size(text)
+    try:
+        fields = _object.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError) as exc:
+        raise _not_json() from exc
+    if fields.get("type") != "start":
+        raise InvalidRequestError(
+            "The first message is not of the type 'start'. Begin with that, then send audio.",
+            param="type",
+        )
+    for name in _REFUSED:
+        if fields.get(name):
+            raise InvalidRequestError(
+                f"{name} is for POST /speech-to-text/transcribe; a live session has none.",
+                param=name,
+            )
+    opening = decode_fields(Opening, _texts(fields, _OPENING_FIELDS), expected=OPENING_EXPECTED)
+    return opening, decode_fields(TranscribeForm, _texts(fields, _FIELDS), expected=EXPECTED)
+
+
+def _texts(fields: Mapping[str, object], names: frozenset[str]) -> dict[str, Sequence[str]]:
+    """Return fields of a JSON object as a form would have them."""
+    return {
+        name: [value if isinstance(value, str) else msgspec.json.encode(value).decode()]
+        for name, value in fields.items()
+        if name in names and value is not None
+    }
+
+
+def chunk_of(message: str | bytes) -> bytes | None:
+    """
+    Return the audio of a message, None where it says `end`.
+
+    Raises:
+        InvalidRequestError: it is too large, or not a message of a running session.
+
+    """
+    _check_size(message)
+    if isinstance(message, bytes):
+        return message
+    try:
+        said = _said.decode(message)
+        if said.type == "audio":
+            return _from_base64(said.audio)
+    except (msgspec.DecodeError, UnicodeEncodeError) as exc:
+        raise _not_json() from exc
+    if said.type == "end":
+        return None
+    raise InvalidRequestError(
+        "The session has started already."
+        if said.type == "start"
+        else f"There is no message {said.type[:64]!r}. Expected 'audio' or 'end'.",
+        param="type",
+    )
+
+
+def _from_base64(text: str) -> bytes:
+    from binascii import a2b_base64
+
+    try:
+        return a2b_base64(text, strict_mode=True)
+    except (Base64Error, ValueError) as exc:
+        raise InvalidRequestError("The field 'audio' is not base64.", param="audio") from exc
+
+
+def _check_size(message: str | bytes) -> None:
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise InvalidRequestError(
+            f"A message has more than {MAX_MESSAGE_BYTES} bytes. Send audio in smaller pieces."
+        )
+
+
+def _not_json() -> InvalidRequestError:
+    return InvalidRequestError("A text message is not a JSON object with the field 'type'.")
+
+
+def _idle(seconds: float) -> ClientGoneError:
+    return ClientGoneError(f"Nothing was received for {seconds:g} seconds.")
+
+
+class _within(asyncio.Timeout):  # noqa: N801  # used like a function
+    """Bound the time for the first message."""
