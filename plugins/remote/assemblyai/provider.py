@@ -1,7 +1,7 @@
 """The provider: jobs for recordings, a socket for live speech."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from urllib.parse import quote
@@ -12,9 +12,11 @@ import structlog
 from junctor.conf.settings import Seconds
 from junctor.core.cards import Feature, ModelCard
 from junctor.core.errors import (
+    ProviderAnswerError,
     ProviderError,
     ProviderQuotaError,
     ProviderRejectedError,
+    ProviderTimeoutError,
     ProviderUnavailableError,
 )
 from junctor.core.net import Body, RelayAnswer, Target, json_body
@@ -26,6 +28,8 @@ from junctor.plugins.remote.live import conversation, rechunked
 from junctor.plugins.remote.vendor import Vendor, VendorSettings, fitted, polled, read
 
 _DELETED_WITHIN = 5.0
+_FORGIVEN = 3
+"""Questions of one job that may fail: the job goes on, and doing it again would cost again."""
 _ITS_OWN_FAULT = ("server error", "internal error", "try again", "resubmit")
 _log = structlog.get_logger(__name__)
 
@@ -142,7 +146,7 @@ class AssemblyAI(Vendor):
         try:
             path = await asyncio.shield(starting)
             found = await polled(
-                partial(self._found, path, target),
+                partial(self._found, path, target, iter(range(_FORGIVEN))),
                 every=self._poll_interval,
                 within=self._settings.timeout,
                 target=target,
@@ -153,6 +157,7 @@ class AssemblyAI(Vendor):
                 stretches = read(answer, _Sentences, target).sentences
         finally:
             self._forget(starting, target)
+            del starting  # its error would know this frame, and this frame it: a circle
         return _transcript(found, stretches, request)
 
     async def live_transcribe(
@@ -196,8 +201,15 @@ class AssemblyAI(Vendor):
         answer = await self.ask("POST", "/v2/transcript", target, body=json_body(options))
         return f"/v2/transcript/{quote(read(answer, _Job, target).id, safe='')}"
 
-    async def _found(self, path: str, target: Target) -> _Transcript | None:
-        found = read(await self.ask("GET", path, target), _Transcript, target)
+    async def _found(
+        self, path: str, target: Target, forgiven: Iterator[int]
+    ) -> _Transcript | None:
+        try:
+            found = read(await self.ask("GET", path, target), _Transcript, target)
+        except (ProviderUnavailableError, ProviderTimeoutError, ProviderAnswerError):
+            if next(forgiven, None) is None:
+                raise
+            return None
         if found.status == "error":
             return _without_speech(found, target)
         return found if found.status == "completed" else None

@@ -224,7 +224,8 @@ class AssemblyAIFake(VendorFake):
             }
             for half in halves
         ]
-        return web.json_response({"id": request.match_info["id"], "sentences": sentences})
+        answer = {"id": request.match_info["id"], "confidence": 0.9, "sentences": sentences}
+        return web.json_response({**answer, "audio_duration": 1})
 
     async def _delete(self, request: web.Request) -> web.Response:
         if not self._is_known(request):
@@ -232,7 +233,8 @@ class AssemblyAIFake(VendorFake):
         job = self.jobs.pop(request.match_info["id"])
         del self.uploads[str(job.wish["audio_url"])]
         self.changed()
-        return web.json_response({"id": request.match_info["id"], "status": "completed"})
+        deleted = {"id": request.match_info["id"], "audio_url": "http://deleted_by_user"}
+        return web.json_response({**deleted, "status": "completed", "text": "Deleted by user."})
 
     async def _talk(self, request: web.Request) -> web.StreamResponse:
         session = Session(dict(request.query))
@@ -259,7 +261,7 @@ class AssemblyAIFake(VendorFake):
         codes = msgspec.json.decode(query.get("language_codes", "[]"), type=list[str])
         others = {name: value for name, value in query.items() if name != "language_codes"}
         return (
-            all(value in LIVE_FIELDS.get(name, ()) for name, value in others.items())
+            all(value.lower() in LIVE_FIELDS.get(name, ()) for name, value in others.items())
             and {"sample_rate", "encoding", "speech_model"} <= set(others)
             and all(code.islower() for code in codes)
         )
@@ -321,7 +323,14 @@ class AssemblyAIFake(VendorFake):
             whole = f"{ended['transcript']}."
             await socket.send_json({**ended, "turn_is_formatted": True, "transcript": whole})
         seconds = len(session.audio) // (1000 * BYTES_PER_MS)
-        await socket.send_json({"type": "Heartbeat", "realtime_factor": 1.0})
+        await socket.send_json(
+            {
+                "type": "Heartbeat",
+                "total_audio_received_ms": 1000 * seconds,
+                "total_duration_ms": 1000 * seconds,
+                "realtime_factor": 1.0,
+            }
+        )
         await socket.send_json(
             {
                 "type": "Termination",

@@ -208,7 +208,7 @@ class ElevenLabsFake(VendorFake):
     async def _hear(
         self, socket: web.WebSocketResponse, session: Session, chunk: dict[str, object]
     ) -> None:
-        is_fair = set(chunk) == CHUNK and chunk["sample_rate"] == 16000
+        is_fair = set(chunk) - {"previous_text"} == CHUNK and chunk["sample_rate"] == 16000
         self.check(is_fair, f"undocumented chunk {sorted(chunk)}")
         audio = b64decode(str(chunk["audio_base_64"]), validate=True)
         session.audio += audio

@@ -1,7 +1,9 @@
 """AssemblyAI over a fake of it: what is asked, what is read, what is deleted, what breaks."""
 
 import asyncio
+import gc
 import json
+import weakref
 from contextlib import AsyncExitStack, aclosing
 
 import pytest
@@ -330,10 +332,36 @@ async def test_every_fault_is_ours_at_every_step(start, fake, fault, kind, wait,
     assert fake.KEY not in str(caught.value)
 
 
+async def test_a_question_that_fails_is_asked_again(provider, fake):
+    """A job is not done, and paid, twice because of a hiccup while it is waited for."""
+    fake.script.extend(["ok", "ok", "unavailable", "cut", "malformed"])
+    found = await provider.transcribe(ENGLISH)
+
+    assert TEXT == found.text
+    assert 1 == len(fake.wishes)
+
+
 async def test_undecodable_audio_is_refused(provider):
     """What it cannot decode is this request's fault, not the vendor's."""
     with pytest.raises(ProviderRejectedError):
         await provider.transcribe(evolve(ENGLISH, audio=undecodable_clip()))
+
+
+async def test_a_failure_keeps_no_recording(provider, fake):
+    """When a call has failed, nothing holds its recording, not even until the next collection."""
+    fake.script.extend(["ok", "error"])
+    clip = tone_clip(0.5)
+    kept = weakref.ref(clip)
+    gc.disable()
+    try:
+        with pytest.raises(ProviderUnavailableError) as caught:
+            await provider.transcribe(evolve(ENGLISH, audio=clip))
+        del clip, caught
+        await provider.close()
+
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 async def test_live_says_ready_then_partials_then_the_final(provider, fake):

@@ -1,7 +1,9 @@
 """ElevenLabs over a fake of it: what is asked, what is read, what breaks, how speech ends."""
 
 import asyncio
+import gc
 import math
+import weakref
 from contextlib import AsyncExitStack, aclosing
 
 import pytest
@@ -289,6 +291,23 @@ async def test_cancel_drops_the_request(provider, fake):
     await asyncio.wait([task])
 
     assert task.cancelled()
+
+
+async def test_a_failure_keeps_no_recording(provider, fake):
+    """When a call has failed, nothing holds its recording, not even until the next collection."""
+    fake.script.extend(["error"])
+    clip = tone_clip(0.5)
+    kept = weakref.ref(clip)
+    gc.disable()
+    try:
+        with pytest.raises(ProviderUnavailableError) as caught:
+            await provider.transcribe(evolve(ENGLISH, audio=clip))
+        del clip, caught
+        await provider.close()
+
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 async def test_live_says_ready_then_partials_then_the_final(provider, fake):
