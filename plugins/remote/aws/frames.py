@@ -159,8 +159,9 @@ class Frames:
             return
         event = wire.decoded(message.payload, _Event, self._target)
         for result in event.transcript.results:
-            if result.alternatives and result.alternatives[0].transcript.strip():
-                yield self._heard(result, result.alternatives[0])
+            best = result.alternatives[0] if result.alternatives else _Alternative()
+            if best.transcript.strip() or not result.is_partial:
+                yield self._heard(result, best)
 
     def _heard(self, result: _Result, best: _Alternative) -> LiveEvent:
         text, language = best.transcript.strip(), result.language_code or self._language

@@ -2,7 +2,7 @@
 Live speech over the realtime WebSocket, which knows turns but, for these models, not their ends.
 
 So the turns are cut here, at pauses: after half a second that is quiet beside the loudest of the
-turn, or after 15 seconds. A turn in which nothing was loud is taken back, not transcribed.
+turn, or after 15 seconds. A turn in which nobody can have spoken is taken back, not transcribed.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ import msgspec
 from attrs import define, field
 
 from junctor.core.audio import SAMPLE_RATE, Resampler
+from junctor.core.audio.pcm import is_loud, samples_of
+from junctor.core.audio.wav import to_pcm16
 from junctor.core.errors import (
     ProviderAuthError,
     ProviderError,
@@ -48,8 +50,6 @@ LONGEST = 15.0
 """Length at which a turn is ended without a pause, seconds."""
 QUIET = 0.1
 """What is quiet, as a part of the loudest chunk of the turn."""
-SILENT = 0.003
-"""What is quiet in any turn, RMS of full scale; about -50 dB."""
 _BAD_NEWS = frozenset({"error", "conversation.item.input_audio_transcription.failed"})
 
 
@@ -134,16 +134,16 @@ class Turn:
     """For how long it has been quiet, samples."""
 
     def hear(self, loudness: float, samples: int) -> None:
-        """Take in a chunk, of that RMS (0 to 1) and length."""
+        """Take in a chunk, of that RMS (0 to 1; 0 where nobody can be speaking) and length."""
         self.end += samples
         self.loudest = max(self.loudest, loudness)
-        is_quiet = loudness < max(SILENT, QUIET * self.loudest)
+        is_quiet = loudness <= QUIET * self.loudest
         self.quiet = self.quiet + samples if is_quiet else 0
 
     @property
     def is_silent(self) -> bool:
         """Whether nothing was said in it."""
-        return self.loudest < SILENT
+        return not self.loudest
 
     @property
     def is_over(self) -> bool:
@@ -195,22 +195,16 @@ class Session:
                     return
 
     async def _say(self, chunk: bytes) -> None:
-        import numpy as np
-
-        samples = np.frombuffer(chunk[: len(chunk) // 2 * 2], "<i2").astype(
-            np.float32
-        ) / np.float32(32768)
-        self._turn.hear(float(np.sqrt(np.mean(samples**2))), len(samples))
+        samples = samples_of(chunk)
+        power = float(samples @ samples) / max(1, len(samples))
+        self._turn.hear(power**0.5 if is_loud(chunk) else 0.0, len(samples))
         await self._append(self._resampler.feed(samples))
         if self._turn.is_over:
             await self._end_turn()
 
     async def _append(self, samples: "NDArray[np.float32]") -> None:
-        import numpy as np
-
         if len(samples):
-            pcm = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
-            await self._tell("append", audio=b64encode(pcm).decode())
+            await self._tell("append", audio=b64encode(to_pcm16(samples).tobytes()).decode())
 
     async def _end_turn(self) -> None:
         turn, self._turn = self._turn, Turn(self._turn.end, self._turn.end)
@@ -281,14 +275,12 @@ class Session:
                 return
             del self._items[id_]
             turn = self._ended.pop(0)
-            if text := item.text.strip():
-                language = self._request.language or item.language
-                yield LiveFinal(
-                    text=text,
-                    start=turn.start / SAMPLE_RATE,
-                    end=turn.end / SAMPLE_RATE,
-                    language=language,
-                )
+            yield LiveFinal(
+                text=item.text.strip(),
+                start=turn.start / SAMPLE_RATE,
+                end=turn.end / SAMPLE_RATE,
+                language=self._request.language or item.language,
+            )
 
 
 _FAULTS: dict[str, tuple[type[ProviderError], str]] = {

@@ -5,6 +5,7 @@ import zlib
 from contextlib import aclosing
 
 import pytest
+from attrs import evolve
 from botocore.eventstream import EventStreamBuffer
 
 from junctor.core.errors import (
@@ -169,11 +170,23 @@ def test_frames_in_pieces():
 
 
 def test_events_without_words_are_passed_over():
-    """Empty results, and events of other kinds, say nothing."""
+    """No results, partials without text, and events of other kinds say nothing."""
     frames = Frames(Target("aws"), request())
-    empty = frame("event", "TranscriptEvent", b'{"Transcript": {"Results": []}}')
+    none = frame("event", "TranscriptEvent", b'{"Transcript": {"Results": []}}')
+    blank = heard_event(" ", 0, 1, partial=True)
 
-    assert [] == list(frames.feed(empty + frame("event", "Other", b"") + heard_event(" ", 0, 1)))
+    assert [] == list(frames.feed(none + frame("event", "Other", b"") + blank))
+
+
+def test_a_final_without_words_tells_how_far_it_heard():
+    """A stretch in which nothing was said is final too."""
+    frames = Frames(Target("aws"), request())
+
+    assert [LiveFinal(text="", start=1.0, end=2.0, language="en-IN")] == [
+        evolve(event, words=())
+        for event in frames.feed(heard_event("", 1.0, 2.0))
+        if isinstance(event, LiveFinal)
+    ]
 
 
 def test_own_language_of_a_result():

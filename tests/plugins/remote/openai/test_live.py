@@ -151,11 +151,11 @@ async def test_turns_that_are_done_out_of_order(provider, fake):
 
 
 async def test_turns_without_text(provider, fake):
-    """A turn in which the model hears nothing is passed over."""
+    """A turn in which the model hears nothing is final all the same, for it was listened to."""
     fake.turns = ["", "two"]
     events = await heard(provider, speech(0.5) + silence(0.5) + speech(0.5))
 
-    assert [("two", 1.0, 1.5)] == finals(events)
+    assert [("", 0.0, 1.0), ("two", 1.0, 1.5)] == finals(events)
 
 
 @pytest.mark.parametrize(
