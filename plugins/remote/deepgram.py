@@ -31,7 +31,7 @@ from junctor.core.transcripts import (
     Transcript,
     Word,
 )
-from junctor.plugins.remote.live import conversation, never_silent, rechunked
+from junctor.plugins.remote.live import conversation, greeting, never_silent, rechunked
 from junctor.plugins.remote.vendor import (
     Vendor,
     VendorSettings,
@@ -301,7 +301,8 @@ class Deepgram(Vendor):
         query = [("model", card.id), *_hints(request, card, target), *_RAW]
         open_turn: _Turn | None = None
         async with self.socket(target, query=query, path="/v2/listen") as socket:
-            await _connected(socket)
+            if _kind(await greeting(socket), target) != "Connected":
+                raise nonsense(target)
             yield LiveReady()
             async with aclosing(_messages(socket, rechunked(audio, seconds=_FLUX_CHUNK))) as all_:
                 async for kind, message in all_:
@@ -448,13 +449,6 @@ def _kind(message: bytes, target: Target) -> str:
             f"{NAME} gave up the conversation.", provider=NAME, model=target.model
         )
     return kind
-
-
-async def _connected(socket: Socket) -> None:
-    async for message in socket.messages():
-        if _kind(message, socket.target) == "Connected":
-            return
-    raise nonsense(socket.target)
 
 
 def _heard(message: bytes, request: LiveRequest, target: Target) -> LiveEvent | None:

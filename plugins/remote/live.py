@@ -13,6 +13,8 @@ BYTES_PER_SECOND = 32_000
 """Of the audio that live providers get: 16-bit mono at 16,000 Hz."""
 LAST_WORDS_WITHIN = 15.0
 """Longest silence of the upstream once the audio has ended, seconds."""
+GREETS_WITHIN = 10.0
+"""Time from the open connection to the upstream's first message, seconds."""
 _EXPLAINS_WITHIN = 1.0
 """Time in which an upstream that takes no more audio may still say why, seconds."""
 
@@ -49,6 +51,31 @@ async def never_silent(
         yield chunk
 
 
+async def greeting(socket: Socket, *, within: float = GREETS_WITHIN) -> bytes:
+    """
+    Return the first message of an upstream that says when it is ready.
+
+    Raises:
+        ProviderTimeoutError: it said nothing for `within` seconds.
+        ProviderUnavailableError: it closed the connection instead.
+
+    """
+    try:
+        async with asyncio.timeout(within):
+            message = await socket.receive()
+    except TimeoutError as exc:
+        if isinstance(exc, ProviderError):
+            raise
+        raise ProviderTimeoutError(
+            f"{socket.target.provider} did not say that it is ready in time.",
+            provider=socket.target.provider,
+            model=socket.target.model,
+        ) from exc
+    if message is None:
+        raise _closed(socket)
+    return message
+
+
 async def conversation(
     socket: Socket,
     audio: AsyncIterator[bytes],
@@ -77,11 +104,7 @@ async def conversation(
         while (message := await _heard(socket, speaking, last_words)) is not None:
             yield message
         if not speaking.done():
-            raise ProviderUnavailableError(
-                f"{socket.target.provider} closed the connection before all was said.",
-                provider=socket.target.provider,
-                model=socket.target.model,
-            )
+            raise _closed(socket)
         speaking.result()
     finally:
         await _ended(speaking)
@@ -125,6 +148,14 @@ async def _ended(task: "asyncio.Future[T]") -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()
+
+
+def _closed(socket: Socket) -> ProviderUnavailableError:
+    return ProviderUnavailableError(
+        f"{socket.target.provider} closed the connection before all was said.",
+        provider=socket.target.provider,
+        model=socket.target.model,
+    )
 
 
 def _silent(socket: Socket) -> ProviderTimeoutError:

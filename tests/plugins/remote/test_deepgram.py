@@ -425,7 +425,7 @@ class TestConformance(ProviderConformance):
     @pytest.fixture
     async def provider(self) -> AsyncIterator[Provider]:
         async with DeepgramFake() as self.fake:
-            self.fake.slow_above = 2 * len(CLIP.data)
+            self.fake.slow_above = 4 * len(CLIP.data)
             yield provider(self.fake)
 
     async def stopped(self, provider: Provider) -> None:

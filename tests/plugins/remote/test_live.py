@@ -17,7 +17,7 @@ from junctor.core.errors import (
     ProviderUnavailableError,
 )
 from junctor.core.net import Pool, Socket, Target
-from junctor.plugins.remote.live import conversation, never_silent, rechunked
+from junctor.plugins.remote.live import conversation, greeting, never_silent, rechunked
 from tests.fakes.peer import Peer
 
 TARGET = Target("vendor", "model-1")
@@ -116,6 +116,31 @@ async def test_never_silent_leaves_nothing_running():
         assert b"" == await anext(quiet)
 
     assert ended.is_set()
+
+
+async def test_greeting():
+    """The first message of an upstream that greets is returned."""
+
+    async def greet(socket: web.WebSocketResponse) -> None:
+        await socket.send_str("ready")
+
+    async with talking(greet) as (socket, _):
+        assert b"ready" == await greeting(socket)
+
+
+async def test_no_greeting():
+    """An upstream that is silent is given up, and so is one that closes instead."""
+
+    async def leave(socket: web.WebSocketResponse) -> None:
+        await socket.close()
+
+    async with talking(silent) as (socket, _):
+        with pytest.raises(ProviderTimeoutError, match="ready in time"):
+            await greeting(socket, within=0.1)
+
+    async with talking(leave) as (socket, _):
+        with pytest.raises(ProviderUnavailableError, match="before all was said"):
+            await greeting(socket)
 
 
 async def test_all_is_said_and_heard():
