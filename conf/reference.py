@@ -148,7 +148,7 @@ def _default(field: inspect.Field) -> str:
     if field.default is None:
         return "absent"
     if isinstance(field.default, tuple):
-        return "`[]`"
+        return f"`[{', '.join(quoted(str(item)) for item in field.default)}]`"
     return f"`{quoted(field.default)}`" if isinstance(field.default, str) else _plain(field.default)
 
 

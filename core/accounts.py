@@ -1,5 +1,5 @@
 """
-Who calls: API keys, and the teams that own them.
+Who calls: API keys and tokens, and the teams that they speak for.
 
 A key is ``<label>_<prefix>_<secret>``. It is shown once; the database has its prefix and its
 SHA-256, which is enough for a secret of 40 random characters (238 bits). Answers of the database
@@ -22,9 +22,9 @@ from junctor.core.errors import AuthenticationError, InvalidRequestError, NotFou
 from junctor.core.keycache import Clock, KeyCache
 from junctor.core.storage.database import Database
 from junctor.core.storage.keys import KeyRow, KeyTable
+from junctor.core.tokens import TEAM, Tokens, is_token
 
 LABEL = re.compile(r"[a-z][a-z0-9-]{0,15}")
-TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KEY = re.compile(r"[a-z][a-z0-9-]{0,15}_([a-z0-9]{8})_[A-Za-z0-9]{40}")
 
 PREFIX_ALPHABET = string.ascii_lowercase + string.digits
@@ -43,7 +43,9 @@ class Principal:
 
     team: str
     key_id: str
+    """Of the API key; `jwt:` and the name of the token otherwise."""
     prefix: str
+    """Of the API key; empty for a token."""
     limits: Team
 
 
@@ -76,22 +78,28 @@ class Accounts:
         self._table = KeyTable(database)
         self._settings = settings
         self._cache = KeyCache(self._table, lambda: settings().storage, clock=clock)
-        self._principals: dict[str, Principal] = {}
+        self._tokens = Tokens(lambda: settings().tokens)
+        self._principals: dict[tuple[str, str], Principal] = {}
         self._snapshot: Settings | None = None
 
     async def authenticate(self, raw: str | None) -> Principal:
         """
-        Return whose key `raw` is.
+        Return whom `raw`, an API key or a token, speaks for.
 
         An unknown key and a wrong secret are answered alike.
 
         Raises:
-            AuthenticationError: there is no key, nobody has it, or it was revoked.
-            OverloadedError: the key is not in memory and the database cannot be asked.
+            AuthenticationError: there is no key, nobody has it, or it was revoked; or the token is
+                not good, and the sentence says why.
+            OverloadedError: the key is not in memory and the database cannot be asked, or the keys
+                of an issuer of tokens cannot be had.
 
         """
         if not raw:
             raise AuthenticationError(MISSING)
+        if is_token(raw):
+            bearer = await self._tokens.verify(raw)
+            return self._principal(bearer.team, bearer.key_id)
         digest = sha256(raw[:256].encode("utf-8", "surrogatepass")).digest()
         row = self._cache.get(digest)
         if row is None:
@@ -101,7 +109,7 @@ class Accounts:
             raise AuthenticationError(UNKNOWN)
         if row.revoked_at is not None:
             raise AuthenticationError(REVOKED)
-        return self._principal(row)
+        return self._principal(row.team, row.id, prefix=row.prefix)
 
     async def create_key(self, team: str, *, label: str = "jn") -> str:
         """
@@ -170,6 +178,7 @@ class Accounts:
     async def close(self) -> None:
         """Stop the lookups under way; idempotent."""
         await self._cache.close()
+        await self._tokens.close()
 
     async def _set_revoked(self, prefix: str, at: int | None) -> None:
         if not await self._table.set_revoked(prefix, at):
@@ -178,7 +187,7 @@ class Accounts:
             )
         self._cache.forget(prefix)
 
-    def _principal(self, row: KeyRow) -> Principal:
+    def _principal(self, team: str, key_id: str, *, prefix: str = "") -> Principal:
         settings = self._settings()
         if (
             settings is not self._snapshot
@@ -186,13 +195,13 @@ class Accounts:
         ):
             self._snapshot = settings
             self._principals.clear()
-        principal = self._principals.get(row.id)
+        principal = self._principals.get((team, key_id))
         if principal is None:
-            principal = self._principals[row.id] = Principal(
-                team=row.team,
-                key_id=row.id,
-                prefix=row.prefix,
-                limits=settings.teams.get(row.team, settings.team_defaults),
+            principal = self._principals[team, key_id] = Principal(
+                team=team,
+                key_id=key_id,
+                prefix=prefix,
+                limits=settings.teams.get(team, settings.team_defaults),
             )
         return principal
 

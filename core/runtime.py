@@ -25,6 +25,7 @@ from junctor.core.errors import ConfigError, OverloadedError
 from junctor.core.gateway import Gateway
 from junctor.core.health import Health
 from junctor.core.idempotency import Idempotency
+from junctor.core.keysets import given_keys
 from junctor.core.ledger import Ledger
 from junctor.core.lifecycle import close_all, start_all
 from junctor.core.limits import MemoryConcurrencyLimiter, MemoryRateLimiter
@@ -196,6 +197,7 @@ class Runtime:
         )
 
     async def _swap(self, settings: Settings) -> None:
+        await asyncio.to_thread(given_keys, settings.tokens)
         previous = self._eras[-1].offer if self._eras else None
         offer = await start_all(
             self.plugins.providers(settings, previous=previous),

@@ -14,18 +14,13 @@ _TTL = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-class _Ttl(click.ParamType):
-    """A time as `30s`, `15m`, `1h` or `7d`, in seconds."""
-
-    name = "ttl"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        found = _TTL.fullmatch(str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a time such as 30s, 15m, 1h or 7d.", param, ctx)
-        return int(found[1]) * _UNITS[found[2]]
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    found = _TTL.fullmatch(value)
+    if found is None:
+        raise click.BadParameter(
+            f"{value!r} is not a time such as 30s, 15m, 1h or 7d.", ctx=ctx, param=param
+        )
+    return int(found[1]) * _UNITS[found[2]]
 
 
 @click.group
@@ -36,7 +31,7 @@ def tokens() -> None:
 @tokens.command
 @click.option("--team", required=True, help="The team that the token speaks for.")
 @click.option(
-    "--ttl", type=_Ttl(), default="1h", show_default=True, help="How long: 30s, 15m, 1h, 7d."
+    "--ttl", callback=_seconds, default="1h", show_default=True, help="30s, 15m, 1h, 7d: how long."
 )
 @json_option
 @config_option

@@ -1,11 +1,12 @@
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from junctor.conf.settings import Settings, Storage, Team
+from junctor.conf.settings import Secret, Settings, Storage, Team, Tokens
 from junctor.core.accounts import MISSING, REVOKED, UNKNOWN, Accounts
 from junctor.core.errors import (
     AuthenticationError,
@@ -14,6 +15,7 @@ from junctor.core.errors import (
     OverloadedError,
 )
 from junctor.core.storage.database import Database
+from junctor.core.tokens import issue
 from tests.fakes.clock import Clock
 from tests.fakes.databases import gone, read_only
 
@@ -243,3 +245,48 @@ async def test_read_only_database(accounts: Accounts, database: Database, path: 
             await accounts.create_key("acme")
 
     assert principal.team == "acme"
+
+
+TOKENS = Settings(tokens=Tokens(secret=Secret("x" * 32)), teams=SETTINGS.teams)
+
+
+def token(team: str = "acme") -> str:
+    return issue(TOKENS.tokens, team=team, ttl=60, now=time.time())
+
+
+async def test_token_of_a_team(database: Database, path: Path) -> None:
+    """A token speaks for its team with the team's own limits, and the database is not asked."""
+    accounts = Accounts(database, lambda: TOKENS)
+    with gone(path):
+        found = [await accounts.authenticate(token(team)) for team in ("acme", "nobody")]
+
+    assert [one.limits for one in found] == [TOKENS.teams["acme"], TOKENS.team_defaults]
+    assert [(one.team, one.prefix, one.key_id[:4]) for one in found] == [
+        ("acme", "", "jwt:"),
+        ("nobody", "", "jwt:"),
+    ]
+
+
+async def test_tokens_and_keys_side_by_side(database: Database) -> None:
+    """Where tokens are taken, API keys are too."""
+    accounts = Accounts(database, lambda: TOKENS)
+    key = await accounts.create_key("acme")
+
+    assert (await accounts.authenticate(key)).team == "acme"
+
+
+async def test_token_where_none_are_taken(accounts: Accounts) -> None:
+    """Without a secret a token is refused with a hint at keys."""
+    assert "not accepted by this server" in await refused(accounts, token())
+
+
+async def test_limits_of_a_token_after_a_reload(database: Database) -> None:
+    """New limits of the team count for a token that was verified before."""
+    settings = [TOKENS]
+    accounts = Accounts(database, lambda: settings[-1])
+    bearer = token()
+    before = await accounts.authenticate(bearer)
+    settings.append(Settings(tokens=TOKENS.tokens, teams={"acme": Team(concurrency=1)}))
+    after = await accounts.authenticate(bearer)
+
+    assert (before.limits.concurrency, after.limits.concurrency) == (64, 1)
