@@ -164,7 +164,7 @@ def test_masks_stay(item, before, after):
 
 
 @quick
-@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Nd"], exclude_characters="@"))))
+@given(st.lists(st.text().map(lambda text: re.sub(r"[\d@]", "", text))))
 def test_text_without_items_is_unchanged(words):
     """Without a digit and an at sign there is nothing to mask, and the very transcript comes back."""
     transcript = heard([*words, "two", "three"])
@@ -217,7 +217,7 @@ def test_wrong_check_digits_stay(text):
         ("en-IN", "mail to John.Doe+x@Example.co.in, yes", "mail to [EMAIL], yes"),
         ("en-IN", "mail to john @ example.com yes", "mail to [EMAIL] yes"),
         ("hi", "मोहन@उदाहरण.भारत पर", "[EMAIL] पर"),
-        ("th", "อีเมลsom@example.comครับ", "อีเมล[EMAIL]ครับ"),
+        ("th", "อีเมลpim@example.comครับ", "อีเมล[EMAIL]ครับ"),
         ("es-419", "call +66 81 234 5678", "call [PHONE]"),
         ("no language", "call 98765 43210", "call [PHONE]"),
         ("de", "call 98765 43210", "call 98765 43210"),
@@ -242,7 +242,7 @@ def test_item_across_segments():
 
 def test_words_cut_unlike_the_text():
     """An address that only the text shows whole is masked in the words too."""
-    transcript = heard(["mail", "som", "@", "example", ".com"], text="mail som@example.com")
+    transcript = heard(["mail", "pim", "@", "example", ".com"], text="mail pim@example.com")
     found = redact(transcript)
 
     assert ["mail", "[EMAIL]"] == [word.text for word in found.words]

@@ -94,6 +94,8 @@ class Sarvam(Vendor):
 
         """
         card, target = self._fit(request.model, Capability.LIVE_TRANSCRIBE)
+        if request.word_timestamps or request.diarization:
+            raise rejected(target, "gives neither word times nor speakers in live speech")
         query = {
             "language_code": wire.code_of(card, request.language, target) or "auto",
             "model": card.id,

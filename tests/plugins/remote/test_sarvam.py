@@ -435,10 +435,18 @@ async def test_live_refused(provider, fake, name, error):
         await heard(provider)
 
 
-async def test_live_needs_a_live_model(provider, fake):
-    """A model without a socket is refused here."""
-    with pytest.raises(ProviderRejectedError, match="does not offer live-transcribe"):
-        await heard(provider, evolve(LIVE, model="saaras:v3"))
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"model": "saaras:v3"}, "does not offer live-transcribe"),
+        ({"diarization": True}, "nor speakers"),
+        ({"word_timestamps": True}, "neither word times"),
+    ],
+)
+async def test_what_it_cannot_do_live(provider, fake, changes, why):
+    """A live wish beyond the card is refused here."""
+    with pytest.raises(ProviderRejectedError, match=why):
+        await heard(provider, evolve(LIVE, **changes))
 
     assert [] == fake.seen
 
