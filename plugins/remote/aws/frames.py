@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import msgspec
+from attrs import define, field
 
 from junctor.core.cards import ModelCard
 from junctor.core.net import Target
 from junctor.core.requests import LiveRequest
 from junctor.core.transcripts import LiveEvent, LiveFinal, LivePartial
 from junctor.plugins.remote.aws import wire
+from junctor.plugins.remote.live import BYTES_PER_SECOND
 from junctor.plugins.remote.vendor import nonsense, rejected
 
 if TYPE_CHECKING:  # heavy: imported when a stream begins
@@ -25,6 +27,8 @@ if TYPE_CHECKING:  # heavy: imported when a stream begins
 PATH = "/stream-transcription-websocket"
 _STRING = 7
 """Type of a header's value."""
+FILL = 0.1
+"""Length of the silence that is put in where no audio comes, seconds."""
 _FRAME = 16
 """Bytes of a message beside headers and payload."""
 _AUDIO_HEADERS = {
@@ -32,6 +36,32 @@ _AUDIO_HEADERS = {
     ":event-type": "AudioEvent",
     ":message-type": "event",
 }
+
+
+@define
+class Clock:
+    """
+    What time it is in the caller's audio, when Amazon's also has silence of ours in it.
+
+    Amazon ends a stream to which nothing comes for 15 seconds.
+    """
+
+    sent: int = 0
+    """Audio sent so far, bytes."""
+    _fills: list[float] = field(factory=list)
+    """Where silence was put in, seconds from the start of what was sent."""
+
+    def send(self, chunk: bytes) -> bytes:
+        """Return what to send for a chunk: silence in place of an empty one."""
+        if not chunk:
+            self._fills.append(self.sent / BYTES_PER_SECOND)
+            chunk = bytes(round(FILL * BYTES_PER_SECOND))
+        self.sent += len(chunk)
+        return chunk
+
+    def own(self, time: float) -> float:
+        """Return Amazon's time as the caller's, seconds."""
+        return time - sum(min(FILL, time - at) for at in self._fills if at < time)
 
 
 class _Item(msgspec.Struct, rename="pascal"):
@@ -42,14 +72,15 @@ class _Item(msgspec.Struct, rename="pascal"):
     confidence: float | None = None
     speaker: str | None = None
 
-    def as_recorded(self) -> wire.Item:
+    def as_recorded(self, clock: Clock) -> wire.Item:
         """Return the same item as result files have it."""
-        is_word = self.type == "pronunciation"
+        times = (self.start_time, self.end_time) if self.type == "pronunciation" else (None, None)
+        start, end = (None if time is None else clock.own(time) for time in times)
         return wire.Item(
             type=self.type,
             alternatives=[wire.Choice(self.content, self.confidence)],
-            start_time=self.start_time if is_word else None,
-            end_time=self.end_time if is_word else None,
+            start_time=start,
+            end_time=end,
             speaker_label=self.speaker,
         )
 
@@ -125,12 +156,13 @@ def query_of(request: LiveRequest, card: ModelCard, usual: frozenset[str]) -> li
 class Frames:
     """Takes what arrives apart into events."""
 
-    def __init__(self, target: Target, request: LiveRequest) -> None:
+    def __init__(self, target: Target, request: LiveRequest, clock: Clock | None = None) -> None:
         from botocore.eventstream import EventStreamBuffer
 
         self._buffer = EventStreamBuffer()
         self._target = target
         self._language = request.language
+        self._clock = clock or Clock()
 
     def feed(self, data: bytes) -> Iterator[LiveEvent]:
         """
@@ -169,8 +201,8 @@ class Frames:
             return LivePartial(text=text, language=language)
         return LiveFinal(
             text=text,
-            start=result.start_time,
-            end=max(result.start_time, result.end_time),
-            words=tuple(wire.words_of(item.as_recorded() for item in best.items)),
+            start=self._clock.own(result.start_time),
+            end=self._clock.own(max(result.start_time, result.end_time)),
+            words=tuple(wire.words_of(item.as_recorded(self._clock) for item in best.items)),
             language=language,
         )

@@ -22,10 +22,10 @@ from junctor.core.requests import LiveRequest, Task, TranscribeRequest
 from junctor.core.transcripts import LiveEvent, LiveReady, Transcript
 from junctor.plugins.remote.aws import wire
 from junctor.plugins.remote.aws.cards import CARDS
-from junctor.plugins.remote.aws.frames import PATH, Frames, audio_event, query_of
+from junctor.plugins.remote.aws.frames import PATH, Clock, Frames, audio_event, query_of
 from junctor.plugins.remote.aws.settings import NAME, AWSSettings
 from junctor.plugins.remote.aws.signing import Call, Signer, signer_of
-from junctor.plugins.remote.live import conversation, rechunked
+from junctor.plugins.remote.live import conversation, never_silent, rechunked
 from junctor.plugins.remote.vendor import Vendor, fitted, polled, rejected
 
 _REFUSALS = (
@@ -43,6 +43,8 @@ _CLOSE_WITHIN = 1.0
 """Time that closing leaves to the tidying under way, seconds."""
 _CHUNK = 0.1
 """Length of one audio event, seconds; 50 to 200 ms are advised."""
+_IDLE = 5.0
+"""Time without audio after which silence is sent, seconds."""
 
 
 class Amazon(Vendor):
@@ -130,21 +132,22 @@ class Amazon(Vendor):
         card, target = self.target(request.model)
         query = urlencode(query_of(request, card, self._aws.live_languages))
         url = f"{self._stream_url}{PATH}?{query}"
+        clock = Clock()
         signed = await asyncio.to_thread(self._ready().presigned, url)
         within = self._aws.connections.connect_timeout
         async with self._pool.relay.socket(
-            signed, headers={}, target=target, within=within
+            signed, headers={}, target=target, within=within, fault=self.fault
         ) as socket:
 
             async def say(chunk: bytes) -> None:
-                await socket.send_bytes(audio_event(chunk))
+                await socket.send_bytes(audio_event(clock.send(chunk)))
 
             async def finish() -> None:
                 await socket.send_bytes(audio_event(b""))
 
             yield LiveReady()
-            frames = Frames(target, request)
-            chunks = rechunked(audio, seconds=_CHUNK)
+            frames = Frames(target, request, clock)
+            chunks = never_silent(rechunked(audio, seconds=_CHUNK), seconds=_IDLE)
             async with aclosing(conversation(socket, chunks, say=say, finish=finish)) as messages:
                 async for message in messages:
                     for event in frames.feed(message):

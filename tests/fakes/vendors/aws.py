@@ -169,8 +169,9 @@ class AmazonFake(VendorFake):
     async def _broken(
         self, fault: str, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
-        if request.method == "PUT" and fault in {"drip", "cut", "malformed"}:
-            self.script.appendleft(fault)  # an answer without a body cannot be bad like this
+        if request.method in {"PUT", "DELETE"} and fault in {"drip", "cut", "malformed"}:
+            if request.method == "PUT":
+                self.script.appendleft(fault)  # an answer without a body cannot be bad like this
             return await handler(request)
         return await super()._broken(fault, request, handler)
 
@@ -304,7 +305,7 @@ class AmazonFake(VendorFake):
         if job.status == "IN_PROGRESS":
             return self._refused(coded(400, "BadRequestException"))
         del self.jobs[str(job.asked["TranscriptionJobName"])]
-        return web.Response()
+        return web.Response(body=b"")
 
     def _told(self, job: FakeJob) -> web.Response:
         told: dict[str, object] = {

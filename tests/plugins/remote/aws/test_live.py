@@ -19,7 +19,7 @@ from junctor.core.errors import (
 from junctor.core.net import Target
 from junctor.core.requests import LiveRequest
 from junctor.core.transcripts import LiveFinal, LivePartial, LiveReady
-from junctor.plugins.remote.aws.frames import Frames, audio_event
+from junctor.plugins.remote.aws.frames import Clock, Frames, audio_event
 from tests.fakes.vendors.aws import frame, heard_event
 
 SECOND = bytes(32_000)
@@ -111,6 +111,8 @@ async def test_exceptions(provider, fake, code, kind):
     [
         ("unavailable", ProviderUnavailableError),
         ("rate-limited", ProviderRateLimitedError),
+        ("throttled", ProviderRateLimitedError),
+        ("unauthorized", ProviderAuthError),
         ("reset", ProviderUnavailableError),
     ],
 )
@@ -156,6 +158,22 @@ def test_botocore_reads_our_frames(audio):
 
     assert audio == message.payload
     assert "AudioEvent" == message.headers[":event-type"]
+
+
+def test_silence_of_ours_is_not_the_callers_time():
+    """Where no audio came, silence is sent; times that Amazon tells are put right."""
+    clock = Clock()
+    clock.send(SECOND)
+    fills = [clock.send(b""), clock.send(b"")]
+    clock.send(SECOND)
+    frames = Frames(Target("aws"), request(), clock)
+    (event,) = frames.feed(heard_event("Hello.", 0.5, 1.7))
+
+    assert [bytes(3200)] * 2 == fills
+    assert (0.5, pytest.approx(1.5)) == (event.start, event.end)  # type: ignore[union-attr]
+    assert [0.0, 1.0, 1.0, 1.0, 2.0] == [
+        pytest.approx(clock.own(time)) for time in (0.0, 1.0, 1.1, 1.2, 2.2)
+    ]
 
 
 def test_frames_in_pieces():

@@ -215,6 +215,7 @@ async def test_bad_news(provider, fake, news, kind):
     [
         ("unauthorized", ProviderAuthError),
         ("rate-limited", ProviderRateLimitedError),
+        ("quota", ProviderQuotaError),
         ("unavailable", ProviderUnavailableError),
         ("reset", ProviderUnavailableError),
     ],
