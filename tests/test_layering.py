@@ -23,6 +23,7 @@ HEAVY = {
     "alembic",
     "av",
     "ctranslate2",
+    "dbos",
     "faster_whisper",
     "numpy",
     "onnxruntime",

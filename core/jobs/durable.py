@@ -1,0 +1,212 @@
+"""
+DBOS, kept on threads of its own: which job runs when, and which steps are done.
+
+It knows ids and names only. Everything else about a job is in our own table, so that listing needs
+no DBOS and deleting a row deletes all there is. Every method blocks, and belongs on one thread.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from secrets import token_hex
+
+from junctor.core.jobs.liveness import Liveness
+from junctor.core.jobs.steps import Asked, Steps
+
+APPLICATION = "junctor"
+VERSION = "1"
+"""Of the way a run asks for steps; DBOS leaves runs of other versions alone."""
+EMBEDDED = "embedded"
+"""Name of the only process that a data folder has."""
+THREADS = 16
+PRIORITIES = 1000
+"""Priorities go from minus this to this."""
+BATCH = 500
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+
+Run = Callable[[str, Steps], Awaitable[None]]
+
+
+class _UnfinishedError(BaseException):
+    """A step did not finish; DBOS keeps nothing of what is not an `Exception`."""
+
+
+class Durable:
+    """
+    The engine behind `junctor.core.jobs.Jobs`; one in a process.
+
+    Args:
+        url: where DBOS keeps its tables, a synchronous SQLAlchemy URL.
+        run: does one run of a job on the application's loop; it ends when the job is over, and is
+            cancelled only by a shutdown, after which the job is to be run again.
+        loop: the application's loop.
+
+    """
+
+    def __init__(self, url: str, *, run: Run, loop: asyncio.AbstractEventLoop) -> None:
+        self._url = url
+        self._run = run
+        self._loop = loop
+        self._liveness = Liveness(url) if url.startswith("postgresql") else None
+        self._name = EMBEDDED if self._liveness is None else token_hex(8)
+        self._is_launched = False
+        self._enqueue: Callable[[str, str], object] | None = None
+
+    def launch(self, queues: Mapping[str, int], *, poll_interval: float) -> None:
+        """
+        Import DBOS and start it; what this process left unfinished is queued again.
+
+        Args:
+            queues: how many jobs this process works on at once, by the queue's name.
+            poll_interval: seconds between two looks for queued jobs.
+
+        """
+        _adopt_logger()
+        from dbos import DBOS, DBOSPortableJSONSerializer
+
+        if self._liveness is not None:
+            self._liveness.hold(self._name)
+        DBOS(
+            config={
+                "name": APPLICATION,
+                "system_database_url": self._url,
+                "application_version": VERSION,
+                "executor_id": self._name,
+                "max_executor_threads": THREADS,
+                "use_listen_notify": False,
+                "notification_listener_polling_interval_sec": poll_interval,
+                "log_level": "ERROR",
+                "serializer": DBOSPortableJSONSerializer(),
+            }
+        )
+        self._is_launched = True
+
+        @DBOS.workflow(name="job", max_recovery_attempts=None)
+        async def perform(id_: str) -> None:
+            await self._perform(id_)
+
+        self._enqueue = lambda queue, id_: DBOS.enqueue_workflow(queue, perform, id_)
+        DBOS.launch()
+        for name, concurrency in queues.items():
+            DBOS.register_queue(
+                name,
+                worker_concurrency=concurrency,
+                polling_interval_sec=poll_interval,
+                on_conflict="always_update",
+            )
+
+    def enqueue(self, jobs: Iterable[tuple[str, str, int]]) -> None:
+        """Queue jobs, each given as id, queue and priority; one that is queued stays so."""
+        from dbos import SetEnqueueOptions, SetWorkflowID
+
+        assert self._enqueue is not None  # noqa: S101 - for the type checker: after `launch`
+        for id_, queue, priority in jobs:
+            urgency = PRIORITIES + 1 - max(-PRIORITIES, min(PRIORITIES, priority))
+            with SetWorkflowID(id_), SetEnqueueOptions(priority=urgency):
+                self._enqueue(queue, id_)
+
+    def reconcile(self, unfinished: Collection[tuple[str, str, int]]) -> None:
+        """Forget what is over, and queue what our table has and DBOS has not."""
+        from dbos import DBOS
+
+        self.sweep()
+        known: set[str] = set()
+        while True:
+            found = DBOS.list_workflows(
+                limit=BATCH, offset=len(known), load_input=False, load_output=False
+            )
+            known.update(one.workflow_id for one in found)
+            if len(found) < BATCH:
+                break
+        self.enqueue(job for job in unfinished if job[0] not in known)
+
+    def sweep(self) -> None:
+        """Delete what DBOS keeps of jobs that are over."""
+        from dbos import DBOS
+
+        while found := DBOS.list_workflows(
+            status=_ENDED, limit=BATCH, load_input=False, load_output=False
+        ):
+            DBOS.delete_workflows([one.workflow_id for one in found])
+
+    def reap(self) -> None:
+        """Queue again what processes that are gone were working on; with Postgres only."""
+        if self._liveness is None:
+            return
+        from dbos import DBOS
+
+        self._liveness.hold(self._name)
+        pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        for name in {one.executor_id for one in pending} - {self._name, None}:
+            with self._liveness.taken(str(name)) as is_dead:
+                if is_dead:
+                    self._requeue(str(name))
+
+    def _requeue(self, executor: str) -> None:
+        from dbos import DBOS
+
+        # Listed again under the dead one's lock: another reaper may have been quicker.
+        for one in DBOS.list_workflows(
+            status="PENDING", executor_id=executor, load_input=False, load_output=False
+        ):
+            DBOS.resume_workflow(one.workflow_id, queue_name=one.queue_name)
+
+    def close(self) -> None:
+        """Stop; a second call does nothing."""
+        if self._is_launched:
+            from dbos import DBOS
+
+            DBOS.destroy(destroy_registry=True)
+            self._is_launched = False
+        if self._liveness is not None:
+            self._liveness.close()
+
+    async def _perform(self, id_: str) -> None:
+        """Have one run done on the application's loop, and remember its steps; on DBOS' loop."""
+        loop = asyncio.get_running_loop()
+        asks: asyncio.Queue[Asked | None] = asyncio.Queue()
+
+        def ask(asked: Asked | None) -> None:
+            loop.call_soon_threadsafe(asks.put_nowait, asked)
+
+        run = asyncio.run_coroutine_threadsafe(_awaited(self._run, id_, ask), self._loop)
+        run.add_done_callback(lambda _: ask(None))
+        try:
+            while (asked := await asks.get()) is not None:
+                await self._step(asked)
+            if run.cancelled():  # a shutdown: end by being destroyed, so that nothing is recorded
+                await asyncio.Event().wait()
+        finally:
+            run.cancel()
+        run.result()
+
+    async def _step(self, asked: Asked) -> None:
+        from dbos import DBOS
+
+        async def once() -> str:
+            asked.recall(None)
+            try:
+                return await asyncio.wrap_future(asked.made)
+            except asyncio.CancelledError:
+                raise _UnfinishedError from None
+
+        try:
+            made = await DBOS.run_step_async({"name": asked.name}, once)
+        except _UnfinishedError:
+            return
+        except Exception as exc:  # noqa: BLE001 - the run raises and logs it
+            asked.fail(exc)
+            return
+        asked.recall(made)
+        asked.keep()
+
+
+async def _awaited(run: Run, id_: str, ask: Callable[[Asked | None], None]) -> None:
+    await run(id_, Steps(ask))
+
+
+def _adopt_logger() -> None:
+    """Let its log lines come out as ours do; without a handler it would install its own."""
+    logger = logging.getLogger("dbos")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())

@@ -1,0 +1,367 @@
+"""The port: what is accepted, what becomes of it, and who may see it."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from junctor.core.errors import (
+    ConcurrencyLimitedError,
+    ConfigError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+)
+from junctor.core.jobs import Job, Jobs, JobState, Progress
+from tests.fakes.databases import gone
+from tests.waiting import until
+
+
+async def nothing(_job: Job, _progress: Progress) -> dict[str, object]:
+    return {}
+
+
+async def over(jobs: Jobs, job: Job) -> Job:
+    while not job.is_over:
+        await asyncio.sleep(0.005)
+        job = await jobs.get(job.id, team=job.team)
+    return job
+
+
+async def running(jobs: Jobs, job: Job) -> None:
+    while (await jobs.get(job.id, team=job.team)).state is not JobState.RUNNING:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("jobs.sqlite*"))
+
+
+async def test_done(jobs, database) -> None:
+    """A job is worked on with its payload, and its result is kept."""
+
+    async def work(job: Job, progress: Progress) -> dict[str, object]:
+        made = await progress.step("make", lambda: asyncio.sleep(0, "artefact-1"))
+        await progress.report(0.5)
+        return {"made": made, "asked": job.payload["x"]}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    queued = await jobs.submit("test", team="acme", payload={"x": 1})
+    job = await over(jobs, queued)
+
+    assert (queued.state, job.state, job.progress) == (JobState.QUEUED, JobState.DONE, 1.0)
+    assert (job.result, job.error, job.attempts) == ({"made": "artefact-1", "asked": 1}, None, 1)
+    assert job.created_at <= job.started_at <= job.finished_at
+
+
+async def test_failed(jobs, database) -> None:
+    """Our errors are told, others are not; DBOS learns neither."""
+
+    async def work(job: Job, progress: Progress) -> dict[str, object]:
+        async def spoken() -> str:
+            raise ValueError("SPOKEN words")
+
+        if job.payload["own"]:
+            raise InvalidRequestError("The picture is not one.")
+        return {"made": await progress.step("say", spoken)}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    both = [await jobs.submit("test", team="acme", payload={"own": own}) for own in (True, False)]
+    own, other = [await over(jobs, job) for job in both]
+
+    assert (own.state, own.error) == (JobState.FAILED, "The picture is not one.")
+    assert (other.state, "SPOKEN" in str(other.error)) == (JobState.FAILED, False)
+
+
+async def test_dbos_learns_ids_only(jobs, database, tmp_path: Path) -> None:
+    """Payload, result, errors and what was said are nowhere in DBOS' tables."""
+
+    async def work(_job: Job, progress: Progress) -> dict[str, object]:
+        async def failing() -> str:
+            raise ValueError("SPOKEN")
+
+        await progress.step("make", lambda: asyncio.sleep(0, "artefact-1"))
+        try:
+            await progress.step("fail", failing)
+        except ValueError:
+            return {"text": "SPOKEN"}
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={"text": "SPOKEN"}))
+    await jobs.close()
+    stored = await asyncio.to_thread(everything, tmp_path)
+
+    assert job.state is JobState.DONE
+    assert (b"SPOKEN" in stored, b"acme" in stored) == (False, False)
+    assert (job.id.encode() in stored, b"artefact-1" in stored) == (True, True)
+
+
+@pytest.mark.parametrize("made", ["some words", "x" * 201, "สวัสดี"])
+async def test_steps_return_ids(jobs, database, made: str) -> None:
+    """What a step returns is remembered by DBOS: content is refused."""
+
+    async def work(_job: Job, progress: Progress) -> dict[str, object]:
+        await progress.step("make", lambda: asyncio.sleep(0, made))
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={}))
+
+    assert job.state is JobState.FAILED
+
+
+async def test_teams_are_apart(jobs, database) -> None:
+    """Nobody sees, lists or cancels another team's job."""
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={}))
+    for call in (jobs.get, jobs.cancel):
+        with pytest.raises(NotFoundError):
+            await call(job.id, team="evil")
+
+    assert (await jobs.list("evil"), await jobs.list("acme")) == ([], [job])
+
+
+async def test_list_pages(jobs, database) -> None:
+    """The newest come first, and the last id leads to the next page."""
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    made = [await jobs.submit("test", team="acme", payload={"n": n}) for n in range(5)]
+    first = await jobs.list("acme", limit=3)
+    second = await jobs.list("acme", limit=3, before=first[-1].id)
+
+    assert [job.id for job in first + second] == [job.id for job in reversed(made)]
+
+
+async def test_idempotency_key(jobs, database) -> None:
+    """The same key is the same job, of its team only; another payload is refused."""
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    submit = jobs.submit
+    one = await submit("test", team="acme", payload={"a": 1, "b": 2}, idempotency_key="k")
+    same = await submit("test", team="acme", payload={"b": 2, "a": 1}, idempotency_key="k")
+    other = await submit("test", team="beta", payload={"a": 1}, idempotency_key="k")
+    with pytest.raises(InvalidRequestError) as caught:
+        await submit("test", team="acme", payload={"a": 2}, idempotency_key="k")
+
+    assert (one.id == same.id, one.id == other.id) == (True, False)
+    assert caught.value.param == "idempotency_key"
+
+
+async def test_idempotency_key_at_once(jobs, database) -> None:
+    """Two requests in the same moment become one job."""
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    both = await asyncio.gather(
+        *(jobs.submit("test", team="a", payload={}, idempotency_key="k") for _ in range(5))
+    )
+
+    assert len({job.id for job in both}) == 1
+
+
+async def test_bounded(jobs, database, settings) -> None:
+    """A team has so many unfinished jobs at most, and another team its own."""
+    jobs.register("test", lambda _job, _progress: asyncio.Event().wait())
+    await jobs.open(database)
+    for n in range(settings.jobs.max_unfinished):
+        await jobs.submit("test", team="acme", payload={"n": n})
+    with pytest.raises(ConcurrencyLimitedError):
+        await jobs.submit("test", team="acme", payload={})
+
+    assert await jobs.submit("test", team="beta", payload={})
+
+
+async def test_refused(jobs, database) -> None:
+    """An unknown queue, an unknown kind, and content in a payload are mistakes of ours."""
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    with pytest.raises(ConfigError, match=r"jobs\.queues\.gpu"):
+        await jobs.submit("test", team="acme", payload={}, queue="gpu")
+    with pytest.raises(ValueError, match="register"):
+        await jobs.submit("other", team="acme", payload={})
+    with pytest.raises(ValueError, match="artefacts"):
+        await jobs.submit("test", team="acme", payload={"audio": "x" * 70_000})
+
+    assert await jobs.list("acme") == []
+
+
+async def test_priority_and_concurrency(jobs, database) -> None:
+    """One at a time where the queue is narrow, the larger priority first."""
+    order: list[object] = []
+    go = asyncio.Event()
+
+    async def work(job: Job, _progress: Progress) -> dict[str, object]:
+        order.append(job.payload["n"])
+        await go.wait()
+        order.append("end")
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    first = await jobs.submit("test", team="acme", payload={"n": 0}, queue="narrow")
+    await running(jobs, first)
+    made = [
+        await jobs.submit("test", team="acme", payload={"n": n}, queue="narrow", priority=n)
+        for n in (1, 3, 2)
+    ]
+    await asyncio.sleep(0.2)  # they are queued behind the first by now
+    go.set()
+    for job in made:
+        await over(jobs, job)
+
+    assert order == [0, "end", 3, "end", 2, "end", 1, "end"]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_cancel(jobs, database, is_running: bool) -> None:
+    """A running job is interrupted in the middle of a step, a queued one never begins."""
+    left: list[str] = []
+    begun = asyncio.Event()
+
+    async def hang() -> str:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.append("step")
+        return ""
+
+    async def work(_job: Job, progress: Progress) -> dict[str, object]:
+        return {"made": await progress.step("hang", hang)}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await jobs.submit("test", team="acme", payload={}, queue="narrow")
+    if is_running:
+        await begun.wait()
+    canceled = await jobs.cancel(job.id, team="acme")
+    again = await jobs.submit("test", team="acme", payload={}, queue="narrow")
+    await running(jobs, again)
+
+    assert (canceled.state, await jobs.cancel(job.id, team="acme")) == ("canceled", canceled)
+    assert left == ["step"] * is_running
+
+
+async def test_cancelled_elsewhere(jobs, database) -> None:
+    """A report learns that another process was asked to cancel."""
+    seen: list[BaseException] = []
+
+    async def work(job: Job, progress: Progress) -> dict[str, object]:
+        sql = "UPDATE jobs SET state = 'canceled' WHERE id = :id"
+        await database.write(sql, [{"id": job.id}])
+        try:
+            await progress.report(1)
+        except asyncio.CancelledError as exc:
+            seen.append(exc)
+            raise
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    await over(jobs, await jobs.submit("test", team="acme", payload={}))
+    await until(lambda: seen)
+
+    assert len(seen) == 1
+
+
+async def test_restart(jobs, database, settings) -> None:
+    """A shutdown interrupts a job, which goes on at the next start; that is no attempt."""
+    steps: list[str] = []
+
+    async def one() -> str:
+        steps.append("one")
+        return "artefact-1"
+
+    async def two() -> str:
+        steps.append("two")
+        if len(steps) < 3:
+            await asyncio.Event().wait()
+        return "artefact-2"
+
+    async def work(_job: Job, progress: Progress) -> dict[str, object]:
+        return {"one": await progress.step("one", one), "two": await progress.step("two", two)}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await jobs.submit("test", team="acme", payload={})
+    await until(lambda: len(steps) == 2)
+    await jobs.close()
+    await jobs.open(database)
+    job = await over(jobs, job)
+
+    assert (job.result, job.attempts) == ({"one": "artefact-1", "two": "artefact-2"}, 1)
+    assert steps == ["one", "two", "two"]
+
+
+async def test_database_away(jobs, database, tmp_path: Path) -> None:
+    """A job that ends while the database is away is not lost; a new one is refused meanwhile."""
+    go = asyncio.Event()
+
+    async def work(_job: Job, _progress: Progress) -> dict[str, object]:
+        await go.wait()
+        return {"a": 1}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await jobs.submit("test", team="acme", payload={})
+    await running(jobs, job)
+    with gone(tmp_path / "junctor.db"):
+        go.set()
+        with pytest.raises(OverloadedError):
+            await jobs.submit("test", team="acme", payload={})
+
+    assert (await over(jobs, job)).result == {"a": 1}
+
+
+async def test_purge(database, settings) -> None:
+    """What ended long ago is deleted, and can be asked for no more."""
+    now = 1_000_000
+    jobs = Jobs(lambda: settings, now=lambda: now)
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={}))
+    await jobs.close()
+    now += int(settings.jobs.keep * 1_000_000) + 1
+    await jobs.open(database)
+    while await jobs.list("acme"):  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.005)
+    with pytest.raises(NotFoundError):
+        await jobs.get(job.id, team="acme")
+    await jobs.close()
+
+
+IMPORTS = """
+import asyncio, sys
+from junctor.conf.settings import Settings, Storage
+from junctor.core.jobs import Jobs
+from junctor.core.storage.database import Database
+
+async def main(folder):
+    settings = Settings(storage=Storage(data_dir=folder))
+    database = Database(f"sqlite:///{folder}/junctor.db")
+    await database.upgrade()
+    jobs = Jobs(lambda: settings)
+    await jobs.open(database)
+    await jobs.list("acme")
+    await asyncio.sleep(0)
+    print(sorted({"dbos", "sqlalchemy", "psycopg", "aiohttp"} & set(sys.modules)))
+    await jobs.close()
+    await database.close()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_nothing_is_imported_without_jobs(tmp_path: Path) -> None:
+    """A server without jobs pays nothing for them."""
+    command = [sys.executable, "-c", IMPORTS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
