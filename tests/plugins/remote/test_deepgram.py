@@ -205,9 +205,18 @@ async def test_speakers_and_segments_come_back(deepgram):
     assert {"0"} == {word.speaker for word in transcript.words}
 
 
-async def test_sparse_answer(deepgram, fake):
+@pytest.mark.parametrize(
+    "channel",
+    [
+        {},
+        {"alternatives": []},
+        {"alternatives": [{"transcript": ""}]},
+        {"alternatives": [{"words": None, "languages": None}], "detected_language": None},
+    ],
+)
+async def test_sparse_answer(deepgram, fake, channel):
     """Parts that Deepgram leaves out are no error: silence has neither words nor text."""
-    fake.changes = {"results": {"channels": [{"alternatives": [{"transcript": ""}]}]}}
+    fake.changes = {"results": {"channels": [channel], "utterances": None}}
     transcript = await deepgram.transcribe(ENGLISH)
 
     assert (True, (), "en") == (transcript.is_empty, transcript.words, transcript.language)
@@ -396,6 +405,28 @@ async def test_error_message(deepgram, fake, request_):
         await heard(deepgram, request_)
 
     assert "LEAK" not in str(caught.value)
+
+
+async def test_keep_alive(fake):
+    """While no audio comes, Deepgram is told that more will, and the audio itself is whole."""
+
+    class Impatient(Deepgram):
+        KEEP_ALIVE_AFTER = 0.02
+
+    async def audio() -> AsyncIterator[bytes]:
+        yield b"\0" * 3200
+        await fake.until(lambda: "KeepAlive" in fake.said)
+        yield b"\0" * 3200
+
+    table = VendorSettings(api_key=Secret(fake.KEY), base_url=fake.url, stream_url=fake.socket_url)
+    deepgram = Impatient(table)
+    await deepgram.start()
+    async with aclosing(deepgram.live_transcribe(LIVE, audio())) as events:
+        final = [event async for event in events][-1]
+    await deepgram.close()
+
+    assert isinstance(final, LiveFinal)
+    assert ({"KeepAlive", "CloseStream"}, 6400) == (set(fake.said), fake.heard)
 
 
 async def test_leaving_closes_the_socket(deepgram, fake):
