@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from junctor.core.errors import (
@@ -255,6 +256,23 @@ async def test_cancel_closes_the_socket(pool):
 
 async def test_leaving_one_who_reads_nothing(pool):
     """A peer that reads nothing holds up neither the caller who leaves nor the memory behind it."""
+    await left_deaf_peer(pool)
+
+
+def test_leaving_one_who_reads_nothing_on_uvloop():
+    """The same holds on the loop that the server runs on, whose transports are another kind."""
+
+    async def run() -> None:
+        pool = Pool()
+        await pool.open()
+        await left_deaf_peer(pool)
+        await pool.close()
+
+    uvloop.run(run())
+
+
+async def left_deaf_peer(pool: Pool) -> None:
+    """Shout at a peer that reads nothing, leave, and see that its connection is dropped."""
     left = asyncio.Event()
     async with Peer(lambda socket: deaf(socket, left)) as peer:
 
