@@ -35,6 +35,8 @@ PAUSE = 1.0
 """Least time between two sweeps, seconds: what is due together is deleted together."""
 LONGEST_SLEEP = 60.0
 """Time after which the clock is looked at again, should somebody set it meanwhile; seconds."""
+LAST_TIME = 1.1e12
+"""Times are kept in 64 bits, seconds since 1970."""
 FORGET_INTERVAL = 3600.0
 """Time between two removals of old proofs, seconds."""
 
@@ -146,7 +148,7 @@ class Artefacts:
             data: the content.
             team: who alone may have it back.
             name: what it is, in words of ours.
-            expires_at: seconds since 1970, UTC.
+            expires_at: seconds since 1970, UTC; the year 36,812 at most.
 
         Raises:
             OverloadedError: the disk or what `artefacts.max_bytes` allows is full, or the database
@@ -164,7 +166,7 @@ class Artefacts:
             sha256="",
             size=len(data),
             created_at=self._now(),
-            expires_at=round(expires_at * 1e6),
+            expires_at=round(min(max(expires_at, 0.0), LAST_TIME) * 1e6),
         )
         task = asyncio.create_task(self._put(row, data))
         self._writes.add(task)

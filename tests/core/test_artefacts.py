@@ -1,4 +1,5 @@
 import asyncio
+import math
 import stat
 import sys
 import time
@@ -262,7 +263,9 @@ class Dying(Database):
         os.kill(os.getpid(), 9)
 
 async def main():
-    artefacts = Artefacts(Path(sys.argv[1]), Dying("sqlite:///" + sys.argv[2]))
+    artefacts = Artefacts(
+        Path(sys.argv[1]), Dying("sqlite:///" + sys.argv[2]), clock=lambda: 1000.0
+    )
     await artefacts.open()
     await artefacts.put(b"orphan", team="acme", name="x", expires_at=9e9)
 
@@ -340,3 +343,31 @@ async def test_file_that_cannot_be_deleted(
     path.rmdir()
 
     assert (before, await artefacts.sweep()) == (None, 1)
+
+
+@pytest.mark.parametrize("expires_at", [-1e30, -1.0, 0.0, 999.0, math.inf, 1e30])
+async def test_any_expiry(artefacts: Artefacts, folder: Path, expires_at: float) -> None:
+    """Every time is one: what is past is never served and soon gone, what is far is kept."""
+    artefact = await artefacts.put(b"x", team="acme", name="x", expires_at=expires_at)
+    await artefacts.sweep()
+
+    if expires_at < 1000:
+        assert contents(folder) == []
+        await missing(artefacts.get(artefact, team="acme"))
+    else:
+        assert await artefacts.get(artefact, team="acme") == b"x"
+
+
+async def test_expired_while_nobody_ran(
+    artefacts: Artefacts, put: Put, folder: Path, database: Database, clock: Clock
+) -> None:
+    """What expired while no server ran is deleted by the next one, at once and by itself."""
+    artefact = await put(seconds=10)
+    await artefacts.close()
+    clock.pass_by(3600)
+    again = Artefacts(folder, database, clock=clock)
+    await again.open()
+    await asyncio.to_thread(until_only, folder, 0)
+    await again.close()
+
+    assert (await again.proof(artefact, team="acme")).expires_at == 1010.0
