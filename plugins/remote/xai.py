@@ -213,9 +213,9 @@ class XAI(Vendor):
 
 
 def _code(language: str | None, card: ModelCard, target: Target) -> str | None:
-    if language is None or card.locales is None:
-        return language and language.partition("-")[0]
-    found = match(card.locales, language)
+    if language is None:
+        return None
+    found = match(card.locales or (), language)
     if found is None:
         raise rejected(target, f"does not understand {language} with {card.id}")
     return found

@@ -21,6 +21,15 @@ class Peer(VendorFake):
         "quota": Refusal(status=402, body=b"LEAK"),
         "locale": Refusal(status=400, body=b'{"LEAK": "unsupported"}'),
         "redirect": Refusal(status=307, body=b"", headers={"Location": "/elsewhere"}),
+        "impostor": Refusal(
+            status=101,
+            body=b"",
+            headers={
+                "Upgrade": "websocket",
+                "Connection": "upgrade",
+                "Sec-WebSocket-Accept": "LEAK",
+            },
+        ),
         "endless": Refusal(status=403, body=b"LEAK" * 100_000),
     }
 

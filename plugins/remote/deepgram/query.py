@@ -18,9 +18,7 @@ def extras(*, diarization: bool) -> list[tuple[str, str]]:
 
 
 def _given(language: str, card: ModelCard, target: Target) -> str:
-    if card.locales is None:
-        return language
-    found = match(card.locales, language)
+    found = match(card.locales or (), language)
     if found is None:
         raise rejected(target, f"does not understand {language} with {card.id}")
     return found

@@ -90,6 +90,7 @@ async def test_carries_bytes_and_documents():
         ("rate-limited", ProviderRateLimitedError, 7.0),
         ("error", ProviderUnavailableError, None),
         ("unavailable", ProviderUnavailableError, None),
+        ("impostor", ProviderAnswerError, None),
         ("endless", ProviderAuthError, None),
         ("malformed", ProviderAnswerError, None),
         ("reset", ProviderUnavailableError, None),

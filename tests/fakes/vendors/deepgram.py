@@ -90,6 +90,10 @@ class DeepgramFake(VendorFake):
         """Text frames of the live client."""
         self.heard = 0
         """Bytes of live audio."""
+        self.greets: dict[str, object] = {
+            "type": "Connected", "request_id": "r-1", "sequence_id": 0,
+        }  # fmt: skip
+        """What Flux says first."""
         self.farewell: tuple[int, bytes] = (1000, b"")
         """How a live conversation ends, when the client has said CloseStream."""
         self.tells: list[dict[str, object]] | None = None
@@ -199,7 +203,7 @@ class DeepgramFake(VendorFake):
         if not self._is_known(request, TURNS):
             return self._refusal("locale")
         socket = await self.upgraded(request)
-        await socket.send_json({"type": "Connected", "request_id": "r-1", "sequence_id": 0})
+        await socket.send_json(self.greets)
         await self._listen(socket, self._turn_infos)
         await socket.close(code=self.farewell[0], message=self.farewell[1])
         return socket

@@ -368,6 +368,22 @@ async def test_flux(deepgram, fake):
     assert 3 == len(final.words)
 
 
+async def test_flux_says_when_it_is_ready(deepgram, fake):
+    """Audio goes to a Flux that is connected, and to nobody else."""
+    fake.greets = {"type": "Metadata"}
+    with pytest.raises(ProviderAnswerError):
+        await heard(deepgram, FLUX)
+
+    assert 0 == fake.heard
+
+
+async def test_other_messages_of_flux(deepgram, fake):
+    """What is no turn is passed over."""
+    fake.tells = [{"type": "ConfigureSuccess"}]
+
+    assert [LiveReady()] == await heard(deepgram, FLUX)
+
+
 async def test_flux_loses_no_open_turn(deepgram, fake):
     """A turn that was still open when the conversation ended is its last final."""
     update = {

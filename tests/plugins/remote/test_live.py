@@ -16,7 +16,7 @@ from junctor.core.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from junctor.core.net import Pool, Socket, Target
+from junctor.core.net import Pool, PoolLimits, Socket, Target
 from junctor.plugins.remote.live import conversation, greeting, never_silent, rechunked
 from tests.fakes.peer import Peer
 
@@ -30,10 +30,10 @@ async def chunks(*sizes: int) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def talking(
-    talk: Callable[[web.WebSocketResponse], Awaitable[None]],
+    talk: Callable[[web.WebSocketResponse], Awaitable[None]], *, heartbeat: float = 20.0
 ) -> AsyncIterator[tuple[Socket, Peer]]:
     """Open a socket to a peer that does that."""
-    pool = Pool()
+    pool = Pool(PoolLimits(heartbeat=heartbeat))
     await pool.open()
     async with Peer(talk) as peer:
         async with pool.relay.socket(peer.url, headers={}, target=TARGET, within=2.0) as socket:
@@ -141,6 +141,24 @@ async def test_no_greeting():
     async with talking(leave) as (socket, _):
         with pytest.raises(ProviderUnavailableError, match="before all was said"):
             await greeting(socket)
+
+
+async def test_dead_line_instead_of_a_greeting():
+    """A connection that is found dead while its greeting is awaited fails as that."""
+    found_out = asyncio.Event()
+
+    async def deaf(socket: web.WebSocketResponse) -> None:
+        assert socket._req is not None
+        assert socket._req.transport is not None
+        transport = socket._req.transport
+        transport.pause_reading()
+        await found_out.wait()
+        transport.resume_reading()
+
+    async with talking(deaf, heartbeat=0.1) as (socket, _):
+        with pytest.raises(ProviderTimeoutError, match="did not answer"):
+            await greeting(socket)
+        found_out.set()
 
 
 async def test_all_is_said_and_heard():
