@@ -371,3 +371,35 @@ async def test_expired_while_nobody_ran(
     await again.close()
 
     assert (await again.proof(artefact, team="acme")).expires_at == 1010.0
+
+
+async def test_unreadable_file(artefacts: Artefacts, put: Put, folder: Path) -> None:
+    """A file that is there and cannot be read is a trouble of ours, not a wrong id."""
+    artefact = await put()
+    path = contents(folder)[0]
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OverloadedError, match="cannot be read"):
+        await artefacts.get(artefact, team="acme")
+    with pytest.raises(OverloadedError, match="cannot be deleted"):
+        await artefacts.delete(artefact, team="acme")
+
+    path.rmdir()
+
+
+async def test_sweeper_goes_on_after_a_failure(
+    folder: Path, database: Database, database_file: Path
+) -> None:
+    """While the database is away the sweeper deletes files in time, and marks rows afterwards."""
+    artefacts = Artefacts(folder, database)
+    await artefacts.open()
+    now = artefacts._clock()
+    artefact = await artefacts.put(b"x", team="acme", name="x", expires_at=now + 0.3)
+    with gone(database_file):
+        await asyncio.to_thread(until_only, folder, 0)
+    async with asyncio.timeout(10):
+        while (await artefacts.proof(artefact, team="acme")).deleted_at is None:
+            pass
+    await artefacts.close()
+
+    assert contents(folder) == []

@@ -192,3 +192,12 @@ async def test_long_audio_is_hashed_elsewhere() -> None:
     data = b"x" * 1_000_000
 
     assert await audio_digest(data) == hashlib.sha256(data).hexdigest()
+
+
+async def test_close_without_the_database(audit: Audit, path: Path) -> None:
+    """A shutdown does not wait for a database that is away, and says what was lost."""
+    audit.add(DONE)
+    with gone(path), capture_logs() as logs:
+        await audit.close()
+
+    assert [(line["event"], line["rows"]) for line in logs] == [("audit.lost_at_shutdown", 1)]

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -379,6 +380,22 @@ async def test_issuer_never_answered_well(remote: House, issuer: Issuer, body: s
     remote.clock.pass_by(5)
 
     assert ((await remote.tokens.verify(token)).team, asked) == ("acme", 1)
+
+
+async def test_file_of_keys_goes_away(house: House) -> None:
+    """Keys that vanished after the settings were checked are a trouble of ours."""
+    house.section = Section(jwks="/no/such/file")
+
+    with pytest.raises(OverloadedError, match="Tokens cannot be checked"):
+        await house.tokens.verify(symmetric())
+
+
+async def test_many_at_the_first_moment(remote: House, issuer: Issuer) -> None:
+    """Tokens that come together at the start wait for one fetch."""
+    tokens = [signed(claims(jti=str(number)), "one") for number in range(10)]
+    found = await asyncio.gather(*(remote.tokens.verify(token) for token in tokens))
+
+    assert (len(found), issuer.asked) == (10, 1)
 
 
 def test_issue_without_a_secret() -> None:
