@@ -128,10 +128,13 @@ def _config(app: Litestar, settings: ServerSettings) -> uvicorn.Config:
 def _bound(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        made = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as exc:
         message = f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror}."
         raise ConfigError(message, key="server") from exc
+    # asyncio sends at once only on sockets that say they are TCP; else Nagle's algorithm and the
+    # client's delayed ACK hold each answer on a kept connection back for 40 ms.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=made.detach())
 
 
 def _url(listener: socket.socket) -> str:

@@ -16,6 +16,7 @@ from junctor.conf.settings import Server
 from junctor.core.errors import ConfigError
 from junctor.core.testing.clips import silent_clip
 from junctor.core.testing.fakes import FakeTranscriber, Hang, Say
+from junctor.routers.server import _bound
 from tests.fakes.server import server_settings, serving
 
 PROGRAM = """
@@ -136,3 +137,21 @@ async def test_request_under_way_at_the_end(tmp_path, grace, status):
 
     assert status == answer.status
     assert fake.calls[0].outcome == ("done" if status == 200 else "cancelled")
+
+
+async def test_answers_leave_at_once():
+    """No connection waits with the end of an answer until its beginning is acknowledged."""
+    accepted = asyncio.get_running_loop().create_future()
+    with _bound(Server(port=0)) as listener:
+        server = await asyncio.start_server(
+            lambda _, writer: accepted.set_result(writer), sock=listener
+        )
+        _, ours = await asyncio.open_connection(*listener.getsockname())
+        theirs = await accepted
+        delay = theirs.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        for writer in (ours, theirs):
+            writer.close()
+            await writer.wait_closed()
+        server.close()
+
+    assert delay == 1
