@@ -19,16 +19,19 @@ from junctor.core.accounts import Accounts
 from junctor.core.artefacts import Artefacts
 from junctor.core.attempts import Attempt
 from junctor.core.audit import Audit
+from junctor.core.callbacks import Callbacks
 from junctor.core.complaints import Complaints
 from junctor.core.dispatch import Dispatcher
 from junctor.core.errors import ConfigError, OverloadedError
 from junctor.core.gateway import Gateway
 from junctor.core.health import Health
 from junctor.core.idempotency import Idempotency
+from junctor.core.jobs import Jobs
 from junctor.core.keysets import given_keys
 from junctor.core.ledger import Ledger
 from junctor.core.lifecycle import close_all, start_all
 from junctor.core.limits import MemoryConcurrencyLimiter, MemoryRateLimiter
+from junctor.core.net.guard import GuardedClient
 from junctor.core.offers import Offer
 from junctor.core.plugin_status import PluginStatus
 from junctor.core.plugins import Plugins
@@ -86,6 +89,11 @@ class Runtime:
         self.plugins = plugins
         self.telemetry = telemetry
         self.health = Health(settings.breaker)
+        self.guard = GuardedClient(settings.network)
+        """For URLs that callers give; `[network]` is read at start."""
+        self.callbacks = Callbacks(lambda: self._settings, guard=self.guard)
+        self.jobs = Jobs(lambda: self._settings, ended=self.callbacks.wake)
+        """Kinds of jobs are registered before `open`."""
         self._complaints = complaints
         self._settings = settings
         self._eras: list[_Era] = []
@@ -145,6 +153,7 @@ class Runtime:
             stack.push_async_callback(self._close_providers)
             await self._swap(self._settings)
             stack.push_async_callback(self.idempotency.close)
+            await self._open_jobs(stack, folder, database)
             self._stack = stack.pop_all()
         return self
 
@@ -159,6 +168,13 @@ class Runtime:
         stack.push_async_callback(self.artefacts.close)
         self.idempotency = Idempotency(database, self.artefacts)
         await self.idempotency.open()
+
+    async def _open_jobs(self, stack: AsyncExitStack, folder: Path, database: Database) -> None:
+        stack.push_async_callback(self.guard.close)
+        stack.push_async_callback(self.callbacks.close)
+        await self.callbacks.open(database, folder)
+        stack.push_async_callback(self.jobs.close)
+        await self.jobs.open(database)
 
     async def close(self) -> None:
         """Close in reverse order; idempotent."""

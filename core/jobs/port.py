@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -262,7 +262,7 @@ class Jobs:
 
     async def _feed(self, durable: Durable) -> None:
         """Launch DBOS and hand jobs over to it until cancelled, whatever fails in between."""
-        is_launched = False
+        is_launched = is_stalled = False
         while True:
             try:
                 if not is_launched:
@@ -275,12 +275,16 @@ class Jobs:
                         )
                     )
                     is_launched = True
-                await self._hand_over(durable)
+                async for _ in self._hand_over(durable):
+                    is_stalled = False
             except Exception as exc:  # noqa: BLE001 - the boundary of a background task
-                _log("jobs_stalled", exc)
+                if not is_stalled:
+                    _log("jobs_stalled", exc)
+                is_stalled = True
                 await asyncio.sleep(AGAIN)
 
-    async def _hand_over(self, durable: Durable) -> None:
+    async def _hand_over(self, durable: Durable) -> AsyncGenerator[None, None]:
+        """Give DBOS what it lacks, then what is new; yields after each round that went well."""
         unfinished = await self._table.unfinished()
         await self._blocking(lambda: durable.reconcile(unfinished))
         swept = time.monotonic()
@@ -293,6 +297,7 @@ class Jobs:
             await self._blocking(partial(durable.enqueue, batch))
             await self._blocking(durable.reap)
             await self._stop_canceled()
+            yield
             if time.monotonic() - swept > HOUR:
                 swept = time.monotonic()
                 await self._blocking(durable.sweep)

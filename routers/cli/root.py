@@ -9,6 +9,7 @@ COMMANDS = {
     "serve": "junctor.routers.cli.serve:serve",
     "keys": "junctor.routers.cli.keys:keys",
     "tokens": "junctor.routers.cli.tokens:tokens",
+    "callbacks": "junctor.routers.cli.callbacks:callbacks",
     "models": "junctor.routers.cli.models:models",
     "route": "junctor.routers.cli.route:route",
     "plugins": "junctor.routers.cli.plugins:plugins",

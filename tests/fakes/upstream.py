@@ -101,6 +101,8 @@ class Received:
     form: dict[str, list[str]] = field(factory=dict)
     upload: Upload | None = None
     json: dict[str, object] = field(factory=dict)
+    body: bytes = b""
+    """As it arrived, where it is JSON: a signature is over bytes."""
 
     def first(self, name: str, default: str = "") -> str:
         """Return the first value of a form field."""
@@ -110,7 +112,7 @@ class Received:
 def _read_body(received: Received, body: bytes) -> None:
     kind, _, rest = received.headers.get("content-type", "").partition(";")
     if kind == "application/json" and body:
-        received.json = json.loads(body)
+        received.json, received.body = json.loads(body), body
     elif kind == "multipart/form-data":
         boundary = b"--" + rest.partition("boundary=")[2].strip('" ').encode()
         for part in body.split(boundary)[1:-1]:
