@@ -89,6 +89,8 @@ class Limits(Base, frozen=True, kw_only=True):
     """Longest recording, counted while decoding."""
     request_timeout: Seconds = 300.0
     """The one deadline of a request, from admission to the last byte of its answer."""
+    job_timeout: Seconds = 3600.0
+    """The deadline of one run of a durable job."""
     max_concurrent_requests: Count = 1000
     """Requests under way in this process; more are answered 503."""
     max_buffered_bytes: Count = 1024 * 1024 * 1024
@@ -326,10 +328,30 @@ class Tokens(Base, frozen=True, kw_only=True):
 class Artefacts(Base, frozen=True, kw_only=True):
     """`[artefacts]`: uploads of jobs, results and remembered answers, kept in `data_dir`."""
 
+    retention_hours: Annotated[float, Meta(ge=0)] = 24.0
+    """How long they are kept where the request does not say."""
     max_bytes: Count = 10 * 1024 * 1024 * 1024
     """Content kept at the same time, all of it together; more is answered 503."""
     proof_ttl: Seconds = 90 * 86_400.0
     """Time for which the record of a deletion is kept: hash, size and times, no content."""
+
+
+class Audit(Base, frozen=True, kw_only=True):
+    """`[audit]`: who had what transcribed, in hashes alone."""
+
+    enabled: bool = False
+    """Keep a row for each transcription of the speech-to-text contract."""
+
+
+class Quality(Base, frozen=True, kw_only=True):
+    """`[quality]`: how far providers disagree, noted behind the answers; clients wait for none of it."""
+
+    sample_share: Share = 0.0
+    """Share of recordings that the next candidate transcribes too: it gets them, and is paid."""
+    sample_concurrency: Count = 2
+    """Comparisons under way at the same time, ensembles' too; what is beyond is not compared."""
+    sample_seconds_max: Seconds = 120.0
+    """Longest recording that is compared, an ensemble's too."""
 
 
 class Telemetry(Base, frozen=True, kw_only=True):
@@ -370,6 +392,8 @@ class Settings(Base, frozen=True, kw_only=True):
     live: Live = field(default_factory=Live)
     tokens: Tokens = field(default_factory=Tokens)
     artefacts: Artefacts = field(default_factory=Artefacts)
+    audit: Audit = field(default_factory=Audit)
+    quality: Quality = field(default_factory=Quality)
     telemetry: Telemetry = field(default_factory=Telemetry)
     origins: dict[str, str] = field(default_factory=dict)
     """Not a setting: the file that each dotted key was read from, for error messages."""

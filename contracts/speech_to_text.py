@@ -9,7 +9,7 @@ ignored in requests, and are additions in answers.
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 VENDORS = (
     "openai",
@@ -27,10 +27,13 @@ VENDORS = (
 
 TierName = Literal["low", "medium", "high"]
 LanguageMode = Literal["fixed", "auto"]
+CallbackState = Literal["waiting", "pending", "delivered", "failed"]
 Flag = Literal["true", "false"]
 
 MAX_METADATA_BYTES = 16 * 1024
 """Of the field `metadata`, at most."""
+MAX_POLICY_BYTES = 16 * 1024
+"""Of the field `accuracy_language_policy`, at most."""
 MAX_RETENTION_HOURS = 8760
 """A year."""
 
@@ -51,7 +54,7 @@ class TranscribeForm(Wire, frozen=True, kw_only=True):
     language_mode: LanguageMode | Literal[""] = ""
     """"fixed" where neither it nor a policy says otherwise."""
     accuracy: TierName = "medium"
-    accuracy_language_policy: str = ""
+    accuracy_language_policy: Annotated[str, Meta(max_length=MAX_POLICY_BYTES)] = ""
     """JSON: `AccuracyLanguagePolicy` by tier."""
     enable_word_timestamps: Flag = "false"
     enable_diarization: Flag = "false"
@@ -71,6 +74,7 @@ EXPECTED = {
     "language": "a BCP-47 tag such as en, en-IN or th-TH",
     "language_mode": "fixed or auto",
     "accuracy": "low, medium or high",
+    "accuracy_language_policy": f"a JSON object of {MAX_POLICY_BYTES} characters at most",
     "enable_word_timestamps": "true or false",
     "enable_diarization": "true or false",
     "enable_pii_redaction": "true or false",
@@ -160,6 +164,63 @@ class Transcription(Wire, frozen=True, kw_only=True, omit_defaults=True):
     """Wishes that could not be fulfilled."""
     metadata: dict[str, object] | None = None
     unique_id: str | None = None
+
+
+class Accepted(Wire, frozen=True, kw_only=True):
+    """The answer, 202, to a request with a callback."""
+
+    status: Literal["accepted"]
+    job_id: str
+    request_id: str
+    status_url: str
+    """Path where the job is shown."""
+
+
+class JobStatus(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """A job: what `GET /speech-to-text/jobs/{job_id}` answers, and what the callback gets."""
+
+    job_id: str
+    request_id: str
+    """Of the request that submitted it."""
+    status: Literal["queued", "running", "done", "failed", "canceled"]
+    progress: float
+    """Share that is done, 0 to 1."""
+    created_at: str
+    """RFC 3339, UTC."""
+    finished_at: str | None = None
+    result: Raw | None = None
+    """The `Transcription`, while it is kept."""
+    error: str | None = None
+    callback_state: CallbackState | None = None
+    metadata: dict[str, object] | None = None
+    unique_id: str | None = None
+
+
+class JobList(Wire, frozen=True, kw_only=True):
+    """A page of a team's jobs, newest first."""
+
+    data: tuple[JobStatus, ...]
+    has_more: bool
+    """Whether `?before=<last job_id>` would give more."""
+
+
+class Delivered(Wire, frozen=True, kw_only=True, omit_defaults=True):
+    """One try to deliver a callback."""
+
+    number: int
+    at: str
+    """RFC 3339, UTC."""
+    status: int | None = None
+    """HTTP status of the answer; left out where there was none."""
+    error: str | None = None
+    """What went wrong, in a word."""
+    seconds: float
+
+
+class DeliveryList(Wire, frozen=True, kw_only=True):
+    """All tries to deliver a job's callback, oldest first."""
+
+    data: tuple[Delivered, ...]
 
 
 class Refused(Wire, frozen=True, kw_only=True):

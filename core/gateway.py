@@ -12,17 +12,18 @@ from typing import TypedDict, cast
 from attrs import evolve, field, frozen
 
 from junctor.conf.settings import TierPolicy
-from junctor.core.accounts import Accounts
+from junctor.core.accounts import Accounts, Principal
 from junctor.core.audio import open_clip
 from junctor.core.audio.clip import Clip
 from junctor.core.cards import Capability, Feature, Tier
 from junctor.core.dispatch import Deadline
 from junctor.core.errors import OverloadedError
 from junctor.core.ledger import Ledger
-from junctor.core.limits import ConcurrencyLimiter, RateLimiter
+from junctor.core.limits import ConcurrencyLimiter, RateLimiter, RateState
 from junctor.core.load import Held, Load
 from junctor.core.plans import Choice, Plan, Wish
 from junctor.core.policy import refusal
+from junctor.core.quality import Quality
 from junctor.core.requests import LiveRequest, Task, TranscribeRequest
 from junctor.core.snapshots import Snapshot
 from junctor.core.tickets import Ticket
@@ -44,8 +45,8 @@ class Gateway:
     """Takes the current snapshot into use."""
     leave: Callable[[Snapshot], None]
     """Gives it back."""
-    note_empty: Callable[[str, str], None]
-    """Told provider and model of each transcript in which nothing was heard."""
+    quality: Quality
+    """Told of each transcript."""
     load: Load = field(factory=Load)
     _decodes: dict[int, asyncio.Semaphore] = field(factory=dict, init=False)
 
@@ -78,25 +79,21 @@ class Gateway:
         visit.contract, visit.operation = contract, operation
         principal = await self.accounts.authenticate(credential)
         visit.team = principal.team
-        name = request_id or visit.request_id
-        snapshot = self.enter()
-        try:
-            self.load.admit(snapshot.settings.limits)
-        except OverloadedError:
-            self.leave(snapshot)
-            raise
-        held = Held(self.load, lambda: self.leave(snapshot))
+        held, snapshot = self._entered()
         try:
             rate = await self.rates.hit(principal)
             held.slot = await self.concurrency.acquire(principal)
             reservation = self.ledger.reserve(
-                request_id=name, principal=principal, contract=contract, operation=operation
+                request_id=request_id or visit.request_id,
+                principal=principal,
+                contract=contract,
+                operation=operation,
             )
         except BaseException:
             await held.release()
             raise
         visit.ticket = ticket = Ticket(
-            request_id=name,
+            request_id=request_id or visit.request_id,
             contract=contract,
             operation=operation,
             principal=principal,
@@ -107,6 +104,58 @@ class Gateway:
             held=held,
         )
         return ticket
+
+    async def resume(
+        self, principal: Principal, *, contract: str, operation: str, request_id: str, since: int
+    ) -> Ticket:
+        """
+        Let a run of a durable job in, whose submission was admitted before.
+
+        No rate or concurrency of the team is used up, for its queue bounds it. What an earlier run
+        of the job had settled before it was interrupted is not charged again.
+
+        Args:
+            principal: whose job it is.
+            contract: our name of the contract, for log and ledger.
+            operation: what is asked, for log and ledger.
+            request_id: the same in every run of the job, and in no other request.
+            since: when the job was submitted, microseconds since 1970, UTC.
+
+        Raises:
+            OverloadedError: the server is full, or cannot use its journal or its database.
+
+        """
+        is_paid = await self.ledger.is_charged(principal.team, request_id, since=since)
+        held, snapshot = self._entered()
+        try:
+            reservation = self.ledger.reserve(
+                request_id=request_id, principal=principal, contract=contract, operation=operation
+            )
+        except BaseException:
+            await held.release()
+            raise
+        return Ticket(
+            request_id=request_id,
+            contract=contract,
+            operation=operation,
+            principal=principal,
+            rate=RateState(limit=0, remaining=0, reset=0.0),
+            deadline=Deadline.after(snapshot.settings.limits.job_timeout),
+            snapshot=snapshot,
+            reservation=reservation,
+            held=held,
+            is_paid=is_paid,
+        )
+
+    def _entered(self) -> tuple[Held, Snapshot]:
+        """Take the snapshot into use and count the request in."""
+        snapshot = self.enter()
+        try:
+            self.load.admit(snapshot.settings.limits)
+        except OverloadedError:
+            self.leave(snapshot)
+            raise
+        return Held(self.load, lambda: self.leave(snapshot)), snapshot
 
     async def open_clip(self, ticket: Ticket, data: bytes, *, filename: str | None) -> Clip:
         """
@@ -150,7 +199,7 @@ class Gateway:
 
         """
         wish = wish_of(ticket, request, choice)
-        run = Transcription(ticket=ticket, hooks=self.hooks, request=request, wish=wish)
+        run = self._transcription(ticket, request, wish)
         return self._served(ticket, await run.run(), wish)
 
     async def stream_transcribe(
@@ -162,7 +211,7 @@ class Gateway:
         After the first item an error is one the caller has to be told of in the stream.
         """
         wish = evolve(wish_of(ticket, request, choice), capability=Capability.STREAM_TRANSCRIBE)
-        run = Transcription(ticket=ticket, hooks=self.hooks, request=request, wish=wish)
+        run = self._transcription(ticket, request, wish)
         async with aclosing(run.stream()) as events:
             async for event in events:
                 if isinstance(event, Transcript):
@@ -182,21 +231,28 @@ class Gateway:
             JunctorError: nobody can serve it; what `junctor.core.policy.refusal` says.
 
         """
-        wish = Wish(
-            capability=Capability.LIVE_TRANSCRIBE,
-            language=request.language,
-            allowed_languages=request.allowed_languages,
-            **_chosen(ticket, choice),
-        )
+        wish = _live_wish(ticket, request, choice)
         plan = self.hooks.plan(ticket.snapshot.planner.plan(wish), wish)
         if not plan.candidates:
             raise refusal(plan)
         return plan
 
+    def live_transcript(
+        self, ticket: Ticket, heard: Transcript, request: LiveRequest, choice: Choice
+    ) -> Transcript:
+        """Return the transcript of a whole live session as the plugins leave it; all is served."""
+        return self._served(ticket, heard, _live_wish(ticket, request, choice))
+
+    def _transcription(
+        self, ticket: Ticket, request: TranscribeRequest, wish: Wish
+    ) -> Transcription:
+        return Transcription(
+            ticket=ticket, hooks=self.hooks, quality=self.quality, request=request, wish=wish
+        )
+
     def _served(self, ticket: Ticket, transcript: Transcript, wish: Wish) -> Transcript:
         transcript = self.hooks.transcript(transcript, wish)
-        if transcript.is_empty:
-            self.note_empty(ticket.provider or "", ticket.model or "")
+        self.quality.served(ticket.provider or "", ticket.model or "", transcript)
         ticket.serve_all()
         return transcript
 
@@ -224,6 +280,15 @@ def _chosen(ticket: Ticket, choice: Choice) -> _Chosen:
         team=ticket.principal.team,
         allowed_models=limits.allowed_models,
         overlays=(*((of_team,) if of_team else ()), choice.rules),
+    )
+
+
+def _live_wish(ticket: Ticket, request: LiveRequest, choice: Choice) -> Wish:
+    return Wish(
+        capability=Capability.LIVE_TRANSCRIBE,
+        language=request.language,
+        allowed_languages=request.allowed_languages,
+        **_chosen(ticket, choice),
     )
 
 

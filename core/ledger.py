@@ -115,6 +115,22 @@ class Ledger:
         self._usage.enter(opened.team)
         return Reservation(opened, hold=partial(self._hold, principal), end=self._end)
 
+    async def is_charged(self, team: str, request_id: str, *, since: int) -> bool:
+        """
+        Say whether a request of this id was charged.
+
+        Args:
+            team: whose it is.
+            request_id: as it was reserved with.
+            since: not before that, microseconds since 1970, UTC.
+
+        Raises:
+            OverloadedError: the database cannot be used.
+
+        """
+        await self.fold()
+        return await self._entries.is_charged(team, printable(request_id), since=since)
+
     def totals(self, team: str) -> TeamUsage:
         """Return what a team used today (UTC), up to this moment."""
         return self._usage.of(team, now=self._now())

@@ -1,7 +1,7 @@
 """Work done at once: a late first is hedged with a second, and an ensemble is waited for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -81,9 +81,8 @@ def _outcome(task: asyncio.Task[T]) -> T | Exception:
     raise error
 
 
-async def _stopped(tasks: Sequence[Awaitable[object]]) -> None:
+async def _stopped(tasks: Sequence[asyncio.Task[T]]) -> None:
     """Cancel what is under way, and wait until it has let go."""
     for task in tasks:
-        if isinstance(task, asyncio.Task):
-            task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+        task.cancel()
+    await asyncio.wait(tasks)  # `gather` would leave a circle behind each that failed

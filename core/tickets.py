@@ -9,7 +9,7 @@ from attrs import define, field
 from junctor.core.accounts import Principal
 from junctor.core.cards import ModelCard
 from junctor.core.dispatch import Deadline
-from junctor.core.errors import ClientGoneError
+from junctor.core.errors import ClientGoneError, TooLongError
 from junctor.core.limits import RateState
 from junctor.core.load import Held
 from junctor.core.operations import Trace
@@ -47,6 +47,10 @@ class Ticket:
     """Sample rate of the media, Hz."""
     served_frames: int = 0
     """Sample frames whose text has reached the client; a whole answer serves all of them."""
+    is_paid: bool = False
+    """Whether an earlier run of the same job was charged for it."""
+    is_live: bool = False
+    """A live session: what was served before it broke is charged too."""
     ensemble: tuple[str, ...] = ()
     """The members of an ensemble whose words were voted, `provider:model`; empty for none."""
     cost: float = 0.0
@@ -95,8 +99,28 @@ class Ticket:
     def serve_part(self, delta: TranscriptDelta) -> None:
         """Note what a piece of a stream covers, as far as the provider tells its time."""
         if delta.segment is not None:
-            frames = round(delta.segment.end * self.sample_rate)
-            self.served_frames = min(self.frames, max(self.served_frames, frames))
+            self.serve_until(delta.segment.end)
+
+    def serve_until(self, seconds: float) -> None:
+        """Note that the client has the text of everything before that time of the media."""
+        frames = round(seconds * self.sample_rate)
+        self.served_frames = min(self.frames, max(self.served_frames, frames))
+
+    def hear(self, frames: int) -> None:
+        """
+        Count further sample frames of a live session in, and hold them against the team's day.
+
+        Raises:
+            InsufficientBalanceError: the team's seconds of today are used up; nothing is counted.
+            TooLongError: the session is longer than the server takes; nothing is counted.
+
+        """
+        heard = self.frames + frames
+        longest = self.snapshot.settings.limits.max_audio_seconds
+        if heard > longest * self.sample_rate:
+            raise TooLongError(limit_seconds=longest)
+        self.reservation.hold(heard / self.sample_rate)
+        self.frames = heard
 
     def spend_audio(self) -> None:
         """Add what the answering provider charges for the audio."""
@@ -128,7 +152,8 @@ class Ticket:
         A stream calls it before its last item leaves, so that a kill cannot come in between.
         """
         # A failure is never charged; a client that left pays for what had reached it.
-        frames = self.served_frames if self.outcome in {"ok", "cancelled"} else 0
+        is_charged = self.is_live or self.outcome in {"ok", "cancelled"}
+        frames = self.served_frames if is_charged and not self.is_paid else 0
         if frames == 0:
             self.reservation.release(self.outcome)
             return

@@ -42,7 +42,9 @@ def create_app(settings: Settings, *, plugins: Plugins | None = None) -> Litesta
     plugins = plugins or Plugins.load(settings.loader, complaints=complaints)
     telemetry = Telemetry(settings.telemetry, version=system.server_version())
     runtime = Runtime(settings, plugins, telemetry=telemetry, complaints=complaints)
+    speech_to_text.register_jobs(runtime)
     telemetry.metrics.watch_breakers(runtime.health.states)
+    telemetry.metrics.watch_latencies(runtime.health.slowness)
     app = _with_plugins(runtime, settings)
     faces: ErrorFaces = app.state["error_faces"]
     app.asgi_handler = VisitLayer(

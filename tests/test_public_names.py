@@ -78,12 +78,16 @@ PUBLIC: dict[str, dict[str, str]] = {
         "junctor_transcript": "",
     },
     "plans": {
-        "Candidate": "card place",
+        "Candidate": "card place needs_language",
+        "Choice": "model provider tier wanted rules",
         "Exclusion": "model reason fault max_seconds max_bytes",
         "Fault": "REQUEST TEAM SERVER TEMPORARY",
-        "Place": "REQUESTED FALLBACK PREFERRED TIER_CHAIN RANKED",
-        "Plan": "candidates excluded",
-        "Wish": ("capability model tier language features bytes seconds team allowed_models"),
+        "Place": "REQUESTED FALLBACK PREFERRED TIER_CHAIN ENSEMBLE EARS RANKED",
+        "Plan": "candidates excluded ensemble is_hedged",
+        "Wish": (
+            "capability model provider tier language allowed_languages features wanted bytes "
+            "seconds team allowed_models overlays"
+        ),
     },
     "providers": {
         "ChatModel": "chat",

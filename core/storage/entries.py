@@ -70,3 +70,13 @@ class EntryTable:
             FROM ledger_entries WHERE settled_at >= :since GROUP BY team
         """
         return convert(await self._database.fetch(sql, since=since), list[Sums])
+
+    async def is_charged(self, team: str, request_id: str, *, since: int) -> bool:
+        """Say whether a team's request was charged at or after `since`, microseconds since 1970."""
+        sql = """
+            SELECT 1 FROM ledger_entries
+            WHERE team = :team AND settled_at >= :since AND request_id = :request_id AND frames > 0
+            LIMIT 1
+        """
+        rows = await self._database.fetch(sql, team=team, since=since, request_id=request_id)
+        return bool(rows)

@@ -7,6 +7,7 @@ Later contracts add their steps to `STEPS`.
 """
 
 import io
+import json
 import os
 import socket
 import subprocess
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 ENGLISH = "please open the door"
 THAI = "ผม อยาก กิน ปลา"
 """Sentences that the tiny model was made for; eSpeak's Thai wants its words apart."""
+STT = "/speech-to-text/transcribe"
+LIVE_CHUNK = 3200
+"""Bytes of each message of live audio."""
 START_SECONDS = 60.0
 ANSWER_SECONDS = 60.0
 
@@ -48,6 +52,9 @@ data_dir = "{data_dir}"
 base_url = "http://127.0.0.1:{dead_port}/v1"
 api_key = "no-key-is-needed-where-nobody-answers"
 models.whisper-1 = {{}}
+
+[policy.tiers.high]
+ensemble = ["sphinx:en-us"]
 
 [models.demo]
 chain = ["whisper:junctor-tiny", "sphinx:en-us"]
@@ -101,6 +108,39 @@ def _transcription(speech: str, **fields: str) -> Callable[[Server], httpx.Respo
     return send
 
 
+def _speech_to_text(
+    speech: str, *, accept: str = "application/json", **fields: str
+) -> Callable[[Server], httpx.Response]:
+    def send(server: Server) -> httpx.Response:
+        audio: bytes = getattr(server, speech)
+        files = {"audio": ("speech.wav", audio, "audio/wav")}
+        return server.client.post(STT, files=files, data=fields, headers={"Accept": accept})
+
+    return send
+
+
+def _live(server: Server) -> httpx.Response:
+    """Stream a recording over the WebSocket as if it were spoken now, and return what was heard."""
+    from websockets.sync.client import connect
+
+    url = str(server.client.base_url).replace("http", "ws", 1).rstrip("/")
+    headers = {"Authorization": server.client.headers["Authorization"]}
+    with wave.open(io.BytesIO(server.english)) as file:
+        rate, samples = file.getframerate(), file.readframes(file.getnframes())
+    with connect(f"{url}/speech-to-text/stream", additional_headers=headers) as live:
+        live.send(json.dumps({"type": "start", "provider": "whisper", "sample_rate": rate}))
+        for begin in range(0, len(samples), LIVE_CHUNK):
+            live.send(samples[begin : begin + LIVE_CHUNK])
+        live.send(json.dumps({"type": "end"}))
+        for message in live:
+            heard = json.loads(message)
+            if heard["type"] in {"done", "error"}:
+                who = {"x-junctor-provider": heard.get("provider", "")}
+                status = heard.get("status") if heard["type"] == "error" else 200
+                return httpx.Response(int(status or 500), json=heard, headers=who)
+    return httpx.Response(500, json={"text": "the socket closed without a word"})
+
+
 def _translation(server: Server) -> httpx.Response:
     files = {"file": ("speech.wav", server.thai, "audio/wav")}
     return server.client.post("/v1/audio/translations", files=files, data={"model": "demo"})
@@ -112,6 +152,10 @@ def _body(answer: httpx.Response) -> str:
 
 def _error(answer: httpx.Response) -> str:
     return str(answer.json()["error"]["message"])
+
+
+def _refusal(answer: httpx.Response) -> str:
+    return str(answer.json()["message"])
 
 
 _TINY, _SPHINX = "whisper", "sphinx"
@@ -162,6 +206,42 @@ STEPS: tuple[Step, ...] = (
         expected="nosuchmodel",
         status=404,
         text=_error,
+    ),
+    Step(
+        name="speech-to-text, Thai",
+        send=_speech_to_text("thai", provider=_TINY, language="th"),
+        expected=THAI,
+        provider=_TINY,
+    ),
+    Step(
+        name="speech-to-text, provider down, chain behind",
+        send=_speech_to_text(
+            "english",
+            provider="outage",
+            accuracy_language_policy='{"medium": {"fallback_chain": ["whisper"]}}',
+        ),
+        expected=ENGLISH,
+        provider=_TINY,
+    ),
+    Step(
+        name="speech-to-text, two vote on each word",
+        send=_speech_to_text("english", provider=_TINY, accuracy="high"),
+        expected="",
+        provider=_TINY,
+    ),
+    Step(
+        name="speech-to-text, as events (SSE)",
+        send=_speech_to_text("thai", accept="text/event-stream", provider=_TINY, language="th"),
+        expected="transcriptdone",
+        text=_body,
+    ),
+    Step(name="speech-to-text, live (WebSocket)", send=_live, expected=ENGLISH, provider=_TINY),
+    Step(
+        name="speech-to-text, unknown provider",
+        send=_speech_to_text("english", provider="nobody"),
+        expected="unknownprovidernobody",
+        status=400,
+        text=_refusal,
     ),
 )
 

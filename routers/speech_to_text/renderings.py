@@ -33,9 +33,9 @@ def transcription(
         status="success",
         request_id=ticket.request_id,
         text=transcript.text,
-        detected_language=_language(transcript, asked),
+        detected_language=language_of(transcript, asked),
         confidence=_rounded(_confidence(transcript)),
-        words=tuple(map(_word, transcript.words)) if _shows_words(transcript, asked) else None,
+        words=words_of(transcript, asked),
         segments=_segments(transcript, asked),
         provider=ticket.provider or "",
         model=ticket.model or "",
@@ -65,8 +65,10 @@ def encoded(answer: msgspec.Struct) -> bytes:
     return _encoder.encode(answer)
 
 
-def _shows_words(transcript: Transcript, asked: Asked) -> bool:
-    return bool(transcript.words) and (asked.word_timestamps or asked.diarization)
+def words_of(transcript: Transcript, asked: Asked) -> tuple[Word, ...] | None:
+    """Return the words, where there are any and they were asked for."""
+    is_shown = bool(transcript.words) and (asked.word_timestamps or asked.diarization)
+    return tuple(map(_word, transcript.words)) if is_shown else None
 
 
 def _word(word: Heard) -> Word:
@@ -99,7 +101,7 @@ def _rounded(number: float | None) -> float | None:
     return None if number is None else round(min(1.0, max(0.0, number)), 4)
 
 
-def _language(transcript: Transcript, asked: Asked) -> str | None:
+def language_of(transcript: Transcript, asked: Asked) -> str | None:
     """Return the language, in the caller's own tag where that is what was heard."""
     heard, told = transcript.language, asked.tongue.language
     if heard is None or (told is not None and primary(told) == primary(heard)):

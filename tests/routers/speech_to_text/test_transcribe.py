@@ -92,6 +92,7 @@ async def test_a_failing_provider_is_followed_by_the_chain_of_the_request(tmp_pa
         ({"provider": "nobody"}, "provider", "unknown provider 'nobody'"),
         ({"model": "nothing"}, "model", "no model 'nothing'"),
         ({"provider": "deepgram", "model": "openai:one"}, "model", "conflicts with model"),
+        ({"provider": "xai"}, "provider", "xai (not installed)"),
         ({"provider": "deepgram:one", "model": "two"}, "model", "conflicts with model"),
         ({"provider": "deepgram", "model": "two"}, "model", "no model 'deepgram:two'"),
         ({"provider": "deepgram", "language": "english!"}, "language", "not a BCP-47"),
