@@ -23,18 +23,19 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from junctor.core.attempts import Attempt
-from junctor.core.cards import Capability
-from junctor.core.health import BreakerState
+from junctor.core.health import BreakerState, Key
 
 LABEL_SETS = 1000
 """Different combinations of label values per metric, at most."""
 OTHER = "other"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_RATES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1)
 _FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _STATES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
-Breakers = Callable[[], Mapping[tuple[str, Capability], BreakerState]]
+Breakers = Callable[[], Mapping[Key, BreakerState]]
+Latencies = Callable[[], Mapping[Key, float]]
 M = TypeVar("M", bound=MetricWrapperBase)
 
 
@@ -86,8 +87,17 @@ class Metrics:
             *where,
             buckets=_FACTORS,
         )
-        self._empty = self._counter(
-            "empty_transcripts", "Transcripts without a word.", "provider", "model"
+        self._add_transcripts()
+
+    def _add_transcripts(self) -> None:
+        who = ("provider", "model")
+        self._transcripts = self._counter("transcripts", "Transcripts served.", *who)
+        self._empty = self._counter("empty_transcripts", "Transcripts without a word.", *who)
+        self._proxy = self._histogram(
+            "wer_proxy", "Word errors against what others heard.", *who, "source", buckets=_RATES
+        )
+        self._sampled = self._counter(
+            "sampled_audio_seconds", "Seconds of audio transcribed again to compare.", *who
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Children[Counter]:
@@ -124,30 +134,48 @@ class Metrics:
         if attempt.is_ok and attempt.audio_seconds > 0:
             self._factor.of(*where).observe(attempt.seconds / attempt.audio_seconds)
 
-    def count_empty(self, *, provider: str, model: str) -> None:
-        """Count a transcript without a word."""
-        self._empty.of(provider, model).inc()
+    def count_transcript(self, *, provider: str, model: str, is_empty: bool) -> None:
+        """Count a transcript that was served, with or without a word."""
+        self._transcripts.of(provider, model).inc()
+        if is_empty:
+            self._empty.of(provider, model).inc()
+
+    def count_disagreement(self, *, provider: str, model: str, source: str, rate: float) -> None:
+        """Count a transcript by how far it is from what others heard, 0 to 1."""
+        self._proxy.of(provider, model, source).observe(rate)
+
+    def count_sampled(self, *, provider: str, model: str, seconds: float) -> None:
+        """Count seconds of audio that were transcribed for a comparison alone."""
+        self._sampled.of(provider, model).inc(seconds)
 
     def watch_breakers(self, breakers: Breakers) -> None:
         """Show the state of every breaker, asked for at each scrape."""
-        self.registry.register(_BreakerCollector(breakers))
+        self._watch(
+            "breaker_state",
+            "0 closed, 1 half-open, 2 open.",
+            lambda: {key: float(_STATES[state]) for key, state in breakers().items()},
+        )
+
+    def watch_latencies(self, latencies: Latencies) -> None:
+        """Show the 95th percentile of every candidate's latency, asked for at each scrape."""
+        self._watch("latency_p95_seconds", "95th percentile of the time to an answer.", latencies)
+
+    def _watch(self, name: str, text: str, values: Latencies) -> None:
+        self.registry.register(_Gauges(f"junctor_{name}", text, values))
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format; some milliseconds of work."""
         return generate_latest(self.registry)
 
 
-class _BreakerCollector(Collector):
-    def __init__(self, breakers: Breakers) -> None:
-        self._breakers = breakers
+class _Gauges(Collector):
+    def __init__(self, name: str, text: str, values: Latencies) -> None:
+        self._name, self._text, self._values = name, text, values
 
     def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily(
-            "junctor_breaker_state",
-            "0 closed, 1 half-open, 2 open.",
-            labels=("provider", "model", "capability"),
-        )
-        for (name, capability), state in self._breakers().items():
+        labels = ("provider", "model", "capability")
+        family = GaugeMetricFamily(self._name, self._text, labels=labels)
+        for (name, capability), value in self._values().items():
             provider, _, model = name.partition(":")
-            family.add_metric((provider, model, capability.value), _STATES[state])
+            family.add_metric((provider, model, capability.value), value)
         yield family

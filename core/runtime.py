@@ -37,6 +37,7 @@ from junctor.core.plugin_status import PluginStatus
 from junctor.core.plugins import Plugins
 from junctor.core.policy import Planner
 from junctor.core.providers import Provider
+from junctor.core.quality import Quality
 from junctor.core.snapshots import Snapshot
 from junctor.core.storage.database import Database, data_folder, database_url
 from junctor.core.storage.folder import FolderLock
@@ -71,7 +72,7 @@ class Runtime:
     Args:
         settings: as loaded.
         plugins: loaded by the composition root.
-        telemetry: where attempts and empty transcripts are counted.
+        telemetry: where attempts and transcripts are counted.
         complaints: where plugin failures are logged.
 
     """
@@ -140,6 +141,7 @@ class Runtime:
             await ledger.open()
             stack.push_async_callback(ledger.close)
             await self._open_stores(stack, folder, database)
+            quality = Quality(telemetry=self.telemetry, enter=self._enter, leave=self._leave)
             self._gateway = Gateway(
                 accounts=accounts,
                 rates=MemoryRateLimiter(),
@@ -148,10 +150,11 @@ class Runtime:
                 hooks=self.plugins,
                 enter=self._enter,
                 leave=self._leave,
-                note_empty=self._note_empty,
+                quality=quality,
             )
             stack.push_async_callback(self._close_providers)
             await self._swap(self._settings)
+            stack.push_async_callback(quality.close)
             stack.push_async_callback(self.idempotency.close)
             await self._open_jobs(stack, folder, database)
             self._stack = stack.pop_all()
@@ -243,9 +246,6 @@ class Runtime:
     def _observe(self, attempt: Attempt) -> None:
         self.telemetry.attempt(attempt)
         self.plugins.attempt(attempt)
-
-    def _note_empty(self, provider: str, model: str) -> None:
-        self.telemetry.empty_transcript(provider=provider, model=model)
 
     def _enter(self) -> Snapshot:
         if self._is_closing or not self._eras:

@@ -47,7 +47,7 @@ class RequestRecord:
 
 class Telemetry:
     """
-    The one place that requests, attempts and empty transcripts are reported to.
+    The one place that requests, attempts and transcripts are reported to.
 
     Args:
         settings: `otlp_endpoint` decides whether there are spans.
@@ -111,9 +111,17 @@ class Telemetry:
         self.metrics.count_attempt(attempt)
         self.tracing.attempt(attempt)
 
-    def empty_transcript(self, *, provider: str, model: str) -> None:
-        """Count a transcript in which nothing was heard."""
-        self.metrics.count_empty(provider=provider, model=model)
+    def transcript(self, *, provider: str, model: str, is_empty: bool) -> None:
+        """Count a transcript that was served; `is_empty` where nothing was heard."""
+        self.metrics.count_transcript(provider=provider, model=model, is_empty=is_empty)
+
+    def disagreement(self, *, provider: str, model: str, source: str, rate: float) -> None:
+        """Count how far a transcript is from what others heard, 0 to 1."""
+        self.metrics.count_disagreement(provider=provider, model=model, source=source, rate=rate)
+
+    def sampled(self, *, provider: str, model: str, seconds: float) -> None:
+        """Count seconds of audio that were transcribed for a comparison alone."""
+        self.metrics.count_sampled(provider=provider, model=model, seconds=seconds)
 
     def close(self) -> None:
         """Send the spans that wait; may block for some seconds, so call it in a thread."""

@@ -31,6 +31,7 @@ from junctor.core.providers import (
     Transcriber,
     TranscriptReviser,
 )
+from junctor.core.quality import Quality
 from junctor.core.races import gathered, hedged
 from junctor.core.requests import (
     ChatReply,
@@ -71,6 +72,8 @@ class Transcription:
 
     ticket: Ticket
     hooks: Hooks
+    quality: Quality
+    """Told of what was heard, to compare it behind the answer."""
     request: TranscribeRequest
     wish: Wish
     _language: str | None = field(default=None, init=False)
@@ -103,6 +106,8 @@ class Transcription:
         dispatcher = self.ticket.snapshot.dispatcher
         async with aclosing(dispatcher.stream(plan, open_, self.order(plan, wish))) as events:
             async for event in events:
+                if isinstance(event, Transcript):
+                    self._compare(plan, event, wish)
                 yield event
 
     def plan(self, wish: Wish) -> Plan:
@@ -160,7 +165,12 @@ class Transcription:
         else:
             transcript = await self._answer(plan, work, wish)
         self.ticket.spend_audio()
+        self._compare(plan, transcript, wish)
         return transcript
+
+    def _compare(self, plan: Plan, transcript: Transcript, wish: Wish) -> None:
+        """Offer an answer to be compared with what the next candidate hears."""
+        self.quality.answered(self.ticket, plan, transcript, lambda one: self._asked(one, wish))
 
     def _asked(self, candidate: Candidate, wish: Wish) -> TranscribeRequest:
         """Return the request as one candidate gets it: without wishes that it cannot fulfil."""
@@ -302,7 +312,9 @@ class Transcription:
 
             self.ticket.ensemble = tuple(member.card.name for member, _ in heard)
             weights = [member.card.quality for member, _ in heard]
-            return await asyncio.to_thread(vote, [one for _, one in heard], weights)
+            elected = await asyncio.to_thread(vote, [one for _, one in heard], weights)
+            self.quality.voted(self.ticket, [(one.card, text) for one, text in heard], elected)
+            return elected
         names = {member.card.name for member in plan.ensemble}
         rest = tuple(one for one in plan.candidates if one.card.name not in names)
         if not rest:

@@ -66,6 +66,14 @@ def test_breaker_state(state, value):
     assert metrics.registry.get_sample_value("junctor_breaker_state", WHERE) == value
 
 
+def test_latency():
+    """The 95th percentile of each candidate shows at each scrape."""
+    metrics = Metrics()
+    metrics.watch_latencies(lambda: {("fake:one", Capability.TRANSCRIBE): 0.7})
+
+    assert metrics.registry.get_sample_value("junctor_latency_p95_seconds", WHERE) == 0.7
+
+
 def test_request_and_audio():
     """Requests are counted by status, audio by who served it."""
     metrics = Metrics()
@@ -73,7 +81,7 @@ def test_request_and_audio():
         contract="openai", operation="transcribe", provider="fake", status=200, seconds=0.1
     )
     metrics.count_audio(provider="fake", model="one", seconds=2.5)
-    metrics.count_empty(provider="fake", model="one")
+    metrics.count_transcript(provider="fake", model="one", is_empty=True)
 
     text = metrics.render().decode()
 

@@ -83,7 +83,7 @@ def test_server_error_is_a_warning():
 def test_empty_transcript_is_counted():
     """A transcript without a word has its own counter."""
     telemetry = Telemetry(Settings())
-    telemetry.empty_transcript(provider="fake", model="one")
+    telemetry.transcript(provider="fake", model="one", is_empty=True)
 
     value = telemetry.metrics.registry.get_sample_value("junctor_empty_transcripts_total", LABELS)
 

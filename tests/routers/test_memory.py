@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from junctor.conf.settings import Model, Policy
+from junctor.conf.settings import Model, Policy, Quality
 from junctor.core.audio.clip import Clip
 from junctor.core.errors import ProviderUnavailableError
 from junctor.core.testing.clips import silent_clip
@@ -82,6 +82,24 @@ async def test_nothing_is_left(
     async with serving(settings, fake) as server:
         assert await post(server, fields) == status
         fake.calls.clear()  # they remember what they were asked
+        await gone(left)
+
+
+@pytest.mark.parametrize("second", [Say("a c"), DOWN], ids=["heard", "failed"])
+async def test_nothing_is_left_of_a_sample(tmp_path: Path, left: Left, second: Step) -> None:
+    """A recording that the next candidate hears too goes when it has been heard."""
+    fake = FakeTranscriber(cards=[fake_card("one"), fake_card("two")], script=[Say("a b"), second])
+    settings = server_settings(
+        tmp_path,
+        default_model="best",
+        models={"best": Model(chain=("fake:one", "fake:two"))},
+        policy=Policy(attempts_per_candidate=1),
+        quality=Quality(sample_share=1.0),
+    )
+    async with serving(settings, fake) as server:
+        assert await post(server, {}) == 200
+        await fake.settled(2)
+        fake.calls.clear()
         await gone(left)
 
 
