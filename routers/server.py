@@ -18,8 +18,13 @@ from junctor.core.errors import ConfigError, JunctorError
 from junctor.core.logs import configure_logging
 from junctor.routers.app import create_app, runtime_of
 from junctor.routers.memory import settle_memory
+from junctor.routers.sockets import sockets_of
 
 BACKLOG = 2048
+LARGEST_MESSAGE = 4 * 1024 * 1024
+"""Bytes of one WebSocket message; contracts have lower bounds of their own, and better words."""
+UNREAD = 120
+"""Seconds after which a client that takes nothing of what it is sent loses its connection."""
 KEEP_ALIVE = 75
 """Time an idle connection is kept, seconds: longer than clients keep theirs, so that they close."""
 
@@ -73,6 +78,8 @@ async def listening(app: Litestar, settings: ServerSettings) -> AsyncIterator[st
             if not task.done():
                 yield _url(listener)
         finally:
+            # Uvicorn closes sockets at once; live sessions shall say their last words before.
+            await sockets_of(app).drain(settings.shutdown_grace / 2)
             server.should_exit = True
             await task
 
@@ -115,6 +122,9 @@ def _config(app: Litestar, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         ws="websockets-sansio",
+        ws_max_size=LARGEST_MESSAGE,
+        ws_ping_timeout=None,  # a pong waits behind the audio of a client that we slow down
+        ws_per_message_deflate=False,  # audio does not get smaller
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -9,11 +9,11 @@ from litestar import Litestar, WebSocket
 from litestar.datastructures import State
 from litestar.exceptions import WebSocketDisconnect
 
-from junctor.core.errors import InternalError, OverloadedError
+from junctor.core.errors import OverloadedError
 from junctor.core.presence import gone
 from junctor.routers.visits import shutting_down
 
-GOING_AWAY, DEFECT, RESTART = 1001, 1011, 1012
+DEFECT, RESTART = 1011, 1012
 _LONGEST_REASON = 123
 _SOCKETS = "sockets"
 

@@ -22,6 +22,8 @@ Refuse = Callable[[Scope, JunctorError], ASGIApp]
 """Renders an error in the contract of the scope's path."""
 
 REQUEST_ID = b"x-request-id"
+SWITCHED = 101
+"""Status of a WebSocket that was taken, unless its contract says how it ended."""
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -62,6 +64,9 @@ class VisitLayer:
             if message["type"] == "http.response.start":
                 visit.status = message["status"]
                 message["headers"] = [*message["headers"], header]
+            elif message["type"] == "websocket.accept":
+                visit.status = SWITCHED
+                message["headers"] = [*message["headers"], header]
             await send(message)
 
         VISIT.set(visit)  # the server gives every request a task, and a context, of its own
@@ -94,5 +99,5 @@ class VisitLayer:
                 raise
             await self._refuse(scope, shutting_down())(scope, receive, send)
         finally:
-            if scope["type"] == ScopeType.HTTP:
+            if scope["type"] in {ScopeType.HTTP, ScopeType.WEBSOCKET}:
                 self._telemetry.request(visit.record())

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from binascii import Error as Base64Error
+from binascii import a2b_base64
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -49,7 +49,7 @@ from junctor.routers.forms import decode_fields
 from junctor.routers.sockets import Socket, Sockets, Wire, close_code, sockets_of
 from junctor.routers.speech_to_text.errors import STT_FACE, detail
 from junctor.routers.speech_to_text.forms import Asked, asked_of
-from junctor.routers.speech_to_text.renderings import language_of, shown_words, transcription
+from junctor.routers.speech_to_text.renderings import language_of, transcription, words_of
 from junctor.routers.visits import shutting_down
 
 CONTRACT = "speech-to-text"
@@ -113,11 +113,17 @@ class _Talk:
     bounds: Live
     credential: str | None
     _inbox: asyncio.Queue[bytes | JunctorError | None] = field(factory=asyncio.Queue, init=False)
+    _limit: asyncio.Timeout | None = field(default=None, init=False)
+    _is_stopping: bool = field(default=False, init=False)
     _is_gone: bool = field(default=False, init=False)
+    _is_done: bool = field(default=False, init=False)
 
     def stop(self) -> None:
         """Take no more audio: the server is shutting down."""
+        self._is_stopping = True
         self._inbox.put_nowait(shutting_down())
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def run(self) -> None:
         """
@@ -155,8 +161,14 @@ class _Talk:
             await self._attended(session, asked)
 
     async def _opening(self) -> tuple[Opening, TranscribeForm]:
-        async with _within(self.bounds.start_timeout):
-            message = await self.wire.receive()
+        seconds = self.bounds.start_timeout
+        try:
+            async with asyncio.timeout(seconds) as self._limit:
+                message = await self.wire.receive()
+        except TimeoutError as exc:
+            raise (shutting_down() if self._is_stopping else _idle(seconds)) from exc
+        finally:
+            self._limit = None
         if isinstance(message, bytes):
             raise InvalidRequestError("There was audio before the message 'start'.", param="type")
         return opening_of(message)
@@ -167,14 +179,15 @@ class _Talk:
         assert task is not None  # noqa: S101  # ASGI servers run applications in tasks
         reader = asyncio.create_task(self._read(task))
         try:
-            await self._run(session, asked)
+            try:
+                await self._run(session, asked)
+            finally:
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
         except asyncio.CancelledError:
             if not self._is_gone or task.uncancel():
                 raise
             raise gone() from None
-        finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
 
     async def _run(self, session: LiveSession, asked: Asked) -> None:
         began = time.monotonic()
@@ -189,6 +202,7 @@ class _Talk:
         shown = await redacted(transcript) if asked.redaction else transcript
         whole = transcription(shown, asked, ticket, seconds=time.monotonic() - began)
         await self.wire.send(Done(**msgspec.structs.asdict(whole)))
+        self._is_done = True
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the client's audio; raise what ends it before its end."""
@@ -204,19 +218,20 @@ class _Talk:
     async def _read(self, task: asyncio.Task[object]) -> None:
         """Receive until the client leaves; no more than one chunk waits to be heard."""
         try:
-            is_first, item = True, b""
+            item: bytes | JunctorError | None = await self._item(is_first=True)
             while isinstance(item, bytes):
-                await self._inbox.join()
-                item = await self._item(is_first=is_first)
                 self._inbox.put_nowait(item)
-                is_first = False
+                await self._inbox.join()
+                item = await self._item()
+            self._inbox.put_nowait(item)
             while True:
                 await self.wire.receive()
         except ClientGoneError:
-            self._is_gone = True
-            task.cancel()
+            if not self._is_done:
+                self._is_gone = True
+                task.cancel()
 
-    async def _item(self, *, is_first: bool) -> bytes | JunctorError | None:
+    async def _item(self, *, is_first: bool = False) -> bytes | JunctorError | None:
         """Return a chunk, None for the end, or what is wrong with the client."""
         try:
             async with asyncio.timeout(self.bounds.idle_timeout):
@@ -256,7 +271,7 @@ async def _final(event: LiveFinal, asked: Asked, *, provider: str, model: str) -
         text=heard.text,
         start=round(event.start, _DIGITS),
         end=round(event.end, _DIGITS),
-        words=shown_words(heard, asked),
+        words=words_of(heard, asked),
         language=language_of(heard, asked),
         confidence=event.confidence,
         provider=provider,
@@ -329,11 +344,9 @@ def chunk_of(message: str | bytes) -> bytes | None:
 
 
 def _from_base64(text: str) -> bytes:
-    from binascii import a2b_base64
-
     try:
         return a2b_base64(text, strict_mode=True)
-    except (Base64Error, ValueError) as exc:
+    except ValueError as exc:
         raise InvalidRequestError("The field 'audio' is not base64.", param="audio") from exc
 
 
@@ -352,5 +365,18 @@ def _idle(seconds: float) -> ClientGoneError:
     return ClientGoneError(f"Nothing was received for {seconds:g} seconds.")
 
 
-class _within(asyncio.Timeout):  # noqa: N801  # used like a function
-    """Bound the time for the first message."""
+def _subprotocols(socket: Socket) -> list[str]:
+    """Return the sub-protocols that the client offers."""
+    offered = socket.headers.get("sec-websocket-protocol", "")
+    return [one for part in offered.split(",") if (one := part.strip())]
+
+
+def _bearer(offered: Sequence[str]) -> str | None:
+    tokens = (one.removeprefix(BEARER) for one in offered if one.startswith(BEARER))
+    return next(tokens, None)
+
+
+def _accepted(offered: Sequence[str]) -> str | None:
+    """Return the sub-protocol to agree on; one that is not the token, where there is one."""
+    others = [one for one in offered if not one.startswith(BEARER)]
+    return next(iter((*others, *offered)), None)

@@ -56,6 +56,8 @@ class Act:
     """Words that it hears before it fails."""
     final_every: int = 3
     """Words of an utterance; 0 for no final before the end."""
+    padding: int = 0
+    """Length of what each partial has behind its words."""
 
 
 @define
@@ -134,7 +136,7 @@ class Listener:
         async for word in self._words(audio):
             count += 1
             said.append(word)
-            yield LivePartial(text=_text(said), language="en")
+            yield LivePartial(text=_text(said) + act.padding * ".", language="en")
             if act.fails not in {None, "late"} and count > act.after:
                 await self._fail(act.fails, audio)
                 return

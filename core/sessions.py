@@ -1,0 +1,114 @@
+"""
+One client's live session, whatever its wire: what it sends is metered, what it hears is charged.
+
+A contract decodes its messages into chunks of audio and encodes the events that come out.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Self
+
+from attrs import define, field
+
+from junctor.core.audio.pcm import PcmIntake
+from junctor.core.errors import JunctorError
+from junctor.core.gateway import Gateway
+from junctor.core.live import LiveRun, LiveRunEvent, voice_of
+from junctor.core.plans import Choice
+from junctor.core.requests import LiveRequest
+from junctor.core.tickets import Ticket
+from junctor.core.transcripts import LiveFinal, Transcript
+from junctor.core.utterances import joined
+
+
+@define(eq=False, kw_only=True)
+class LiveSession:
+    """
+    Made by `planned`; run it by `events`, and close its ticket whatever becomes of it.
+
+    When the session ends well all audio that was sent is charged; when an error or the client's
+    leaving ends it, all audio up to the last final that had reached the client.
+    """
+
+    gateway: Gateway
+    ticket: Ticket
+    request: LiveRequest
+    choice: Choice
+    intake: PcmIntake
+    run: LiveRun
+    finals: list[LiveFinal] = field(factory=list, init=False)
+    """What has reached the client."""
+
+    @classmethod
+    def planned(
+        cls,
+        gateway: Gateway,
+        ticket: Ticket,
+        *,
+        request: LiveRequest,
+        choice: Choice,
+        intake: PcmIntake,
+    ) -> Self:
+        """
+        Return the session of an admitted client; nothing is opened yet.
+
+        Raises:
+            JunctorError: nobody can serve it.
+
+        """
+        snapshot = ticket.snapshot
+        run = LiveRun(
+            dispatcher=snapshot.dispatcher,
+            bounds=snapshot.settings.live,
+            plan=gateway.live_plan(ticket, request, choice),
+            voice=voice_of(snapshot, request),
+            trace=ticket.trace,
+        )
+        ticket.is_live = True
+        ticket.sample_rate = intake.rate
+        return cls(
+            gateway=gateway, ticket=ticket, request=request, choice=choice, intake=intake, run=run
+        )
+
+    async def events(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[LiveRunEvent, None]:
+        """
+        Yield what is heard; raises behind the last final.
+
+        Args:
+            chunks: audio as the client sends it; their end is the end of the session. An error
+                that they raise ends the audio, and comes out of here.
+
+        Raises:
+            InvalidRequestError: a chunk ends inside a sample.
+            InsufficientBalanceError: the team's seconds of today are used up.
+            TooLongError: the session is longer than the server takes.
+            JunctorError: what `LiveRun.events` raises.
+
+        """
+        try:
+            async with (
+                aclosing(self._heard(chunks)) as audio,
+                aclosing(self.run.events(audio)) as it,
+            ):
+                async for event in it:
+                    yield event
+                    if isinstance(event, LiveFinal):
+                        self.ticket.serve_until(event.end)
+                        self.finals.append(event)
+        finally:
+            self.ticket.cost += self.run.cost
+
+    def transcript(self) -> Transcript:
+        """Return the whole, once the session has ended well; all audio is charged then."""
+        heard = joined(self.finals)
+        return self.gateway.live_transcript(self.ticket, heard, self.request, self.choice)
+
+    async def _heard(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+        try:
+            async for chunk in chunks:
+                self.ticket.hear(self.intake.frames_in(chunk))
+                yield self.intake.feed(chunk)
+        except JunctorError:
+            yield self.intake.flush()  # what was heard until then is finished
+            raise
+        yield self.intake.flush()
