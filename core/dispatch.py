@@ -138,6 +138,8 @@ class Order:
     """Written as the work goes on."""
     is_live: bool = False
     """Whether it is a live session: the deadline is that of its first item alone."""
+    is_optional: bool = False
+    """Whether others have, or may give, an answer without it: it may not use up their time."""
 
 
 @frozen(kw_only=True)
@@ -203,9 +205,10 @@ class Dispatcher:
                 attempt = order.blank.at(
                     candidate.card, is_fallback=number > 0 or order.blank.is_fallback
                 )
-                first_by = order.deadline.share(self.policy, is_last=number == last)
+                is_last = number == last and not order.is_optional
+                first_by = order.deadline.share(self.policy, is_last=is_last)
                 order.trace.price = candidate.card.price
-                patience = None if number == last else self.policy.max_pause
+                patience = None if is_last else self.policy.max_pause
                 return retried(
                     self._guarded(contain(candidate), attempt, order, first_by=first_by),
                     attempts=self.policy.attempts_per_candidate,

@@ -136,8 +136,10 @@ class Transcription:
         work: Callable[[Candidate], Awaitable[A]],
         wish: Wish,
         trace: Trace | None = None,
+        *,
+        is_optional: bool = False,
     ) -> A:
-        order = self.order(plan, wish, trace)
+        order = evolve(self.order(plan, wish, trace), is_optional=is_optional)
         return await self.ticket.snapshot.dispatcher.answer(plan, work, order)
 
     async def _told(self, wish: Wish, plan: Plan) -> tuple[Plan, Wish]:
@@ -240,7 +242,7 @@ class Transcription:
             return cast("LanguageIdentifier", provider).identify_language(asked)
 
         try:
-            found = await self._answer(self.plan(wish), work, wish, Trace())
+            found = await self._answer(self.plan(wish), work, wish, Trace(), is_optional=True)
         except JunctorError as error:
             _log.warning("language_not_identified", error=type(error).__name__)
             return None
@@ -263,7 +265,8 @@ class Transcription:
 
         revising = evolve(wish, capability=Capability.REVISE_TRANSCRIPT)
         try:
-            revised = await self._answer(Plan(candidates=(reviser,)), work, revising, trace)
+            alone = Plan(candidates=(reviser,))
+            revised = await self._answer(alone, work, revising, trace, is_optional=True)
         except JunctorError as error:
             _log.warning("transcript_not_revised", error=type(error).__name__)
             self.ticket.trace.add(trace)
@@ -278,7 +281,7 @@ class Transcription:
         first, rest = plan.candidates[:1], plan.candidates[1:]
         traces = (Trace(), Trace())
         runs = (
-            lambda: self._answer(Plan(candidates=first), work, wish, traces[0]),
+            lambda: self._answer(Plan(candidates=first), work, wish, traces[0], is_optional=True),
             lambda: self._answer(Plan(candidates=rest), work, wish, traces[1]),
         )
         usual = self.ticket.snapshot.dispatcher.health.slow(first[0].card, wish.capability)
@@ -296,7 +299,7 @@ class Transcription:
         """Ask all members at once and let them vote on each word; who answers later is not heard."""
         traces = [Trace() for _ in plan.ensemble]
         runs = [
-            self._answer(Plan(candidates=(member,)), work, wish, trace)
+            self._answer(Plan(candidates=(member,)), work, wish, trace, is_optional=True)
             for member, trace in zip(plan.ensemble, traces, strict=True)
         ]
         results = await gathered(runs)
