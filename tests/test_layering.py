@@ -28,10 +28,12 @@ HEAVY = {
     "numpy",
     "onnxruntime",
     "opentelemetry",
+    "phonenumbers",
     "pocketsphinx",
     "soxr",
     "sqlalchemy",
     "sqlmodel",
+    "stdnum",
     "torch",
     "transformers",
 }

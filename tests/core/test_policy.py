@@ -294,3 +294,121 @@ def test_every_name_of_a_chain_is_either_asked_or_left_out(
 
     assert names(plan) == [name for name in unique if name not in broken | {"x:gone"}]
     assert {*names(plan), *reasons(plan)} == set(unique)
+
+
+def test_a_provider_means_its_best_fitting_model() -> None:
+    """Of a provider named without a model one candidate comes, the best for tier and language."""
+    cards = [
+        card("a:cheap", quality=0.2, tiers=frozenset({Tier.LOW})),
+        card("a:thai", quality=0.9, locales=frozenset({"th"})),
+        card("a:good", quality=0.8),
+        card("b:other"),
+    ]
+    found = planner(cards).plan(wish(None, provider="a"))
+
+    assert (names(found), found.candidates[0].place) == (["a:good"], Place.REQUESTED)
+
+
+def test_the_chain_of_the_request_comes_before_the_deployments() -> None:
+    """Requested, preferred, the request's chain, then the deployment's; each provider once."""
+    cards = [card(f"{name}:one") for name in "abcde"]
+    policy = Policy(tiers={"medium": TierPolicy(fallback_chain=("d", "e"))})
+    own = TierPolicy(provider_preference=("b",), fallback_chain=("c", "d"))
+    found = planner(cards, policy=policy).plan(wish(None, provider="a", overlays=(own,)))
+
+    assert names(found) == ["a:one", "b:one", "c:one", "d:one", "e:one"]
+
+
+def test_wanted_features_rank_and_never_exclude() -> None:
+    """Who has the words comes first; who has not is still asked when all else fails."""
+    plain = card("a:plain", features=frozenset({Feature.AUTO_LANGUAGE}), quality=0.9)
+    timed = card("b:timed", quality=0.1)
+    found = planner([plain, timed]).plan(wish(None, wanted=frozenset({Feature.WORD_TIMESTAMPS})))
+
+    assert names(found) == ["b:timed", "a:plain"]
+
+
+def test_a_model_of_the_region_comes_before_one_of_another() -> None:
+    """`en-IN` is heard best by who lists it; who lists only en-US comes behind who lists en."""
+    cards = [
+        card("a:american", locales=frozenset({"en-US"}), quality=0.9),
+        card("b:any", locales=frozenset({"en"}), quality=0.5),
+        card("c:indian", locales=frozenset({"en-IN", "hi-IN"}), quality=0.4),
+    ]
+    found = planner(cards).plan(wish(None, language="en-IN"))
+
+    assert names(found) == ["b:any", "c:indian", "a:american"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        (TierPolicy(max_latency=1.0), "takes longer than the tier's 1 seconds"),
+        (TierPolicy(max_price=0.01), "costs more than the tier's 0.01 a minute"),
+    ],
+)
+def test_caps_hold_for_every_place(rules: TierPolicy, reason: str) -> None:
+    """Also for the model that the caller names, and observed latency counts before the card's."""
+    slow = card("a:slow", latency=0.1, price=0.02)
+    seen = Seen(latencies={"a:slow": 3.0})
+    found = planner([slow, card("b:fine", latency=0.1)], seen=seen).plan(
+        wish("a:slow", overlays=(rules,))
+    )
+
+    assert [one.reason for one in found.excluded] == [reason]
+
+
+def test_a_reviser_borrows_ears() -> None:
+    """It comes first, and behind it those who hear; alone it cannot serve."""
+    deaf = card("claude:one", capabilities=frozenset({Capability.REVISE_TRANSCRIPT}))
+    ears = [card("a:one", quality=0.9), card("b:one", quality=0.2)]
+    found = planner([deaf, *ears]).plan(wish(None, provider="claude"))
+    alone = planner([deaf]).plan(wish(None, provider="claude"))
+
+    assert names(found) == ["claude:one", "a:one", "b:one"]
+    assert (names(alone), "reasons over" in alone.excluded[0].reason) == ([], True)
+
+
+def test_a_reviser_is_no_fallback() -> None:
+    """In the middle of a chain there would be nothing to reason over."""
+    deaf = card("claude:one", capabilities=frozenset({Capability.REVISE_TRANSCRIPT}))
+    own = TierPolicy(fallback_chain=("claude", "b"))
+    cards = [card("a:one"), deaf, card("b:one")]
+    found = planner(cards).plan(wish(None, provider="a", overlays=(own,)))
+
+    assert names(found) == ["a:one", "b:one"]
+
+
+def test_an_ensemble_has_the_first_choice_and_those_that_fit() -> None:
+    """Members that do not fit are left out; with one left there is no ensemble."""
+    rules = TierPolicy(ensemble=("b", "thai", "a:one"))
+    cards = [card("a:one"), card("b:one"), card("thai:one", locales=frozenset({"th"}))]
+    found = planner(cards).plan(wish("a:one", overlays=(rules,)))
+    lonely = planner(cards[::2]).plan(wish("a:one", overlays=(rules,)))
+
+    assert [one.card.name for one in found.ensemble] == ["a:one", "b:one"]
+    assert lonely.ensemble == ()
+
+
+def test_auto_language_takes_who_knows_one_of_those_allowed() -> None:
+    """A model that detects, but knows none of them, is left out."""
+    cards = [
+        card("a:one", locales=frozenset({"fr"})),
+        card("b:one", locales=frozenset({"hi", "fr"})),
+    ]
+    found = planner(cards).plan(wish(None, language=None, allowed_languages=("en", "hi")))
+
+    assert (names(found), found.excluded[0].reason) == (
+        ["b:one"],
+        "knows none of the languages en, hi",
+    )
+
+
+def test_a_model_that_must_be_told_is_marked_where_somebody_can_tell() -> None:
+    """The gateway then identifies the language first."""
+    writes = frozenset({Capability.TRANSCRIBE})
+    mono = card("a:mono", features=frozenset[Feature](), capabilities=writes)
+    ear = card("b:ear", capabilities=frozenset({Capability.IDENTIFY_LANGUAGE}))
+    found = planner([mono, ear]).plan(wish(None, language=None))
+
+    assert [(one.card.name, one.needs_language) for one in found.candidates] == [("a:mono", True)]
