@@ -142,6 +142,8 @@ def _bound(settings: ServerSettings) -> socket.socket:
     except OSError as exc:
         message = f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror}."
         raise ConfigError(message, key="server") from exc
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections inherit it
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD * 1000)
     # asyncio sends at once only on sockets that say they are TCP; else Nagle's algorithm and the
     # client's delayed ACK hold each answer on a kept connection back for 40 ms.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=made.detach())

@@ -1,0 +1,106 @@
+"""The live socket over real adapters and a real engine: vendors that break, and pocketsphinx."""
+
+from pathlib import Path
+
+import pytest
+
+from junctor.conf.settings import Live, Settings
+from junctor.core.providers import Provider
+from junctor.plugins.local.sphinx import SphinxProvider, SphinxSettings
+from junctor.plugins.remote import assemblyai, deepgram
+from tests.fakes.vendors.assemblyai import TEXT, AssemblyAIFake
+from tests.fakes.vendors.deepgram import DeepgramFake
+from tests.plugins.local.voices import say
+from tests.routers.speech_to_text.test_stream import client, house
+
+SPEECH = say("the weather is very nice").data[44:]
+
+
+def results(text: str, *, start: float, seconds: float, is_final: bool) -> dict[str, object]:
+    """Return a message of Deepgram's socket."""
+    return {
+        "type": "Results",
+        "channel_index": [0, 1],
+        "start": start,
+        "duration": seconds,
+        "is_final": is_final,
+        "speech_final": is_final,
+        "channel": {"alternatives": [{"transcript": text, "confidence": 0.9, "words": []}]},
+    }
+
+
+def vendors(one: DeepgramFake, other: AssemblyAIFake) -> list[Provider]:
+    """Return the two adapters, each pointed at its fake."""
+    tables = {fake.VENDOR: fake.settings_table() for fake in (one, other)}
+    settings = Settings(plugins=tables)
+    return [*deepgram.junctor_providers(settings), *assemblyai.junctor_providers(settings)]
+
+
+@pytest.mark.parametrize("end", ["close", "silence"])
+async def test_a_vendor_breaks_in_the_middle_and_another_goes_on(tmp_path: Path, end: str) -> None:
+    """The second vendor hears everything behind the first one's last final, and nothing else."""
+    async with DeepgramFake() as first, AssemblyAIFake() as second:
+        first.tells = [
+            results("Good morning.", start=0.0, seconds=0.05, is_final=True),
+            results("the weather", start=0.05, seconds=0.05, is_final=False),
+        ]
+        live = Live(max_speed=1e6, stall=0.5)
+        async with (
+            house(tmp_path, *vendors(first, second), live=live) as served,
+            client(served) as one,
+        ):
+            policy = {"low": {"fallback_chain": ["assemblyai"]}}
+            await one.start(provider="deepgram", accuracy="low", accuracy_language_policy=policy)
+            await one.say(SPEECH, size=6_400)
+            await one.until("partial")
+            if end == "close":
+                for socket in tuple(first.sockets):
+                    await socket.close(code=1011)
+            await one.until("started")
+            code = await one.end()
+
+        replayed = bytes(second.sessions[0].audio).rstrip(b"\0")
+        assert (code, one.got[-1]["text"]) == (1000, f"Good morning. {TEXT}.")
+        assert [started["provider"] for started in one.of("started")] == ["deepgram", "assemblyai"]
+        assert replayed == SPEECH[1_600:].rstrip(b"\0")
+        assert one.of("final")[1]["start"] >= 0.05
+
+
+async def test_all_vendors_refuse(tmp_path: Path) -> None:
+    """Nobody opens: 4502, nothing is charged, and no word of an upstream reaches the client."""
+    async with DeepgramFake() as first, AssemblyAIFake() as second:
+        first.always, second.live = "unauthorized", "refuse:1008"
+        async with house(tmp_path, *vendors(first, second)) as served:
+            async with client(served) as one:
+                policy = {"low": {"fallback_chain": ["assemblyai"]}}
+                await one.start(
+                    provider="deepgram", accuracy="low", accuracy_language_policy=policy
+                )
+                code = await one.read()
+            [entry] = await served.entries()
+
+    assert (code, entry.frames) == (4502, 0)
+    assert "LEAK" not in str(one.got)
+
+
+@pytest.mark.slow
+async def test_a_local_engine_listens(tmp_path: Path) -> None:
+    """pocketsphinx, in its own process, hears each utterance when it ends, with true times."""
+    async with (
+        house(tmp_path, SphinxProvider(SphinxSettings())) as served,
+        client(served) as one,
+    ):
+        await one.start(provider="sphinx", enable_word_timestamps=True)
+        await one.say(SPEECH + bytes(64_000) + SPEECH, size=3_200)
+        code = await one.end()
+
+    again = 2.0 + len(SPEECH) / 32_000
+    times = [
+        word["start"]
+        for final in one.of("final")
+        for word in final["words"]
+        if word["word"] == "weather"
+    ]
+    assert (code, len(one.of("final"))) == (1000, 2)
+    assert times[1] - times[0] == pytest.approx(again, abs=0.2)
+    assert one.got[-1]["words"][0]["start"] < 1.5
