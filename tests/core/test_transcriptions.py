@@ -28,11 +28,10 @@ class Reviser(FakeTranscriber):
     """Reasons over transcripts as it is told; has no ears."""
 
     async def revise(self, request: ReviseRequest, /) -> Transcript:
-        match self.then:
-            case Fail(error=error):
-                raise error.with_traceback(None)
-            case Hang():
-                await asyncio.Event().wait()
+        if isinstance(self.then, Fail):
+            raise self.then.error.with_traceback(None)
+        if isinstance(self.then, Hang):
+            await asyncio.Event().wait()
         return evolve(request.transcript, text=f"{request.transcript.text}!")
 
 
@@ -59,7 +58,9 @@ async def house(
     settings = server_settings(folder, policy=policy, limits=Limits(request_timeout=MUCH))
     async with (
         serving(settings, *providers) as served,
-        httpx.AsyncClient(base_url=served.url, headers=served.authorization, timeout=MUCH) as client,
+        httpx.AsyncClient(
+            base_url=served.url, headers=served.authorization, timeout=MUCH
+        ) as client,
     ):
         yield client
 

@@ -80,6 +80,10 @@ class VendorFake:
     """One vendor's server; `async with` it, and give `url` to the adapter as its base_url."""
 
     KEY: ClassVar[str] = "test-key-of-the-fake"
+    VENDOR: ClassVar[str]
+    """The plugin's name."""
+    MODEL: ClassVar[str]
+    """A model that writes English recordings down, or revises what another one wrote."""
     refusals: ClassVar[Mapping[str, Refusal]]
 
     def __init__(self) -> None:
@@ -103,6 +107,10 @@ class VendorFake:
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Return the vendor's paths."""
+        raise NotImplementedError
+
+    def settings_table(self) -> dict[str, object]:
+        """Return the plugin's table that leads here."""
         raise NotImplementedError
 
     async def __aenter__(self) -> Self:
