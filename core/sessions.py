@@ -6,7 +6,8 @@ A contract decodes its messages into chunks of audio and encodes the events that
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Self
+from hashlib import sha256
+from typing import TYPE_CHECKING, Self
 
 from attrs import define, field
 
@@ -19,6 +20,9 @@ from junctor.core.requests import LiveRequest
 from junctor.core.tickets import Ticket
 from junctor.core.transcripts import LiveFinal, Transcript
 from junctor.core.utterances import joined
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Digest
 
 
 @define(eq=False, kw_only=True)
@@ -38,6 +42,7 @@ class LiveSession:
     run: LiveRun
     finals: list[LiveFinal] = field(factory=list, init=False)
     """What has reached the client."""
+    _digest: "Digest" = field(factory=sha256, init=False)
 
     @classmethod
     def planned(
@@ -103,10 +108,16 @@ class LiveSession:
         heard = joined(self.finals)
         return self.gateway.live_transcript(self.ticket, heard, self.request, self.choice)
 
+    @property
+    def audio_sha256(self) -> str:
+        """Of the audio as the client sent it so far, hexadecimal."""
+        return self._digest.hexdigest()
+
     async def _heard(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         try:
             async for chunk in chunks:
                 self.ticket.hear(self.intake.frames_in(chunk))
+                self._digest.update(chunk)
                 yield self.intake.feed(chunk)
         except JunctorError:
             yield self.intake.flush()  # what was heard until then is finished

@@ -28,6 +28,7 @@ from junctor.contracts.speech_to_text_stream import (
     Started,
 )
 from junctor.core.audio.pcm import PcmIntake
+from junctor.core.audit import Transcription as Audited
 from junctor.core.credentials import credential_of
 from junctor.core.errors import (
     ClientGoneError,
@@ -41,6 +42,7 @@ from junctor.core.pii import redacted
 from junctor.core.presence import gone
 from junctor.core.runtime import Runtime
 from junctor.core.sessions import LiveSession
+from junctor.core.tickets import Ticket
 from junctor.core.transcripts import LiveFinal, LivePartial
 from junctor.core.utterances import joined
 from junctor.core.visits import current_visit
@@ -50,9 +52,9 @@ from junctor.routers.sockets import Socket, Sockets, Wire, close_code, sockets_o
 from junctor.routers.speech_to_text.errors import STT_FACE, detail
 from junctor.routers.speech_to_text.forms import Asked, asked_of
 from junctor.routers.speech_to_text.renderings import language_of, transcription, words_of
+from junctor.routers.speech_to_text.work import CONTRACT, unserved_named
 from junctor.routers.visits import shutting_down
 
-CONTRACT = "speech-to-text"
 _FIELDS = frozenset(TranscribeForm.__struct_fields__)
 _OPENING_FIELDS = frozenset(Opening.__struct_fields__)
 _REFUSED = ("callback_url", "idempotency_key", "retention_hours")
@@ -77,6 +79,7 @@ async def stream(
     talk = _Talk(
         wire=wire,
         gateway=gateway,
+        runtime=runtime,
         bounds=settings.live,
         credential=credential_of(socket.headers) or _bearer(offered),
     )
@@ -110,6 +113,7 @@ class _Talk:
 
     wire: Wire
     gateway: Gateway
+    runtime: Runtime
     bounds: Live
     credential: str | None
     _inbox: asyncio.Queue[bytes | JunctorError | None] = field(factory=asyncio.Queue, init=False)
@@ -117,6 +121,8 @@ class _Talk:
     _is_stopping: bool = field(default=False, init=False)
     _is_gone: bool = field(default=False, init=False)
     _is_done: bool = field(default=False, init=False)
+    _is_redacted: bool = field(default=False, init=False)
+    _told: list[Final] = field(factory=list, init=False)
 
     def stop(self) -> None:
         """Take no more audio: the server is shutting down."""
@@ -137,28 +143,59 @@ class _Talk:
         ticket = await self.gateway.admit(
             contract=CONTRACT, operation="stream", credential=self.credential or opening.token
         )
-        async with ticket:
-            asked = asked_of(form, ticket)
-            intake = await asyncio.to_thread(
-                partial(PcmIntake, opening.encoding, opening.sample_rate, channels=opening.channels)
-            )
-            session = LiveSession.planned(
+        session: LiveSession | None = None
+        try:
+            async with ticket:
+                asked = asked_of(form, ticket)
+                session = await self._planned(opening, asked, ticket)
+                await self.wire.send(
+                    Ready(
+                        request_id=ticket.request_id,
+                        sample_rate=opening.sample_rate,
+                        encoding=opening.encoding,
+                        channels=opening.channels,
+                        max_seconds=ticket.snapshot.settings.limits.max_audio_seconds,
+                    )
+                )
+                await self._attended(session, asked)
+        finally:
+            if session is not None:
+                self._note(session)
+
+    async def _planned(self, opening: Opening, asked: Asked, ticket: Ticket) -> LiveSession:
+        intake = await asyncio.to_thread(
+            partial(PcmIntake, opening.encoding, opening.sample_rate, channels=opening.channels)
+        )
+        with unserved_named():
+            return LiveSession.planned(
                 self.gateway,
                 ticket,
                 request=asked.live_request(),
                 choice=asked.choice,
                 intake=intake,
             )
-            await self.wire.send(
-                Ready(
-                    request_id=ticket.request_id,
-                    sample_rate=opening.sample_rate,
-                    encoding=opening.encoding,
-                    channels=opening.channels,
-                    max_seconds=ticket.snapshot.settings.limits.max_audio_seconds,
-                )
+
+    def _note(self, session: LiveSession) -> None:
+        """Note in the audit what was served, however the session ended."""
+        ticket = session.ticket
+        if not ticket.snapshot.settings.audit.enabled or not self._told:
+            return
+        self.runtime.audit.add(
+            Audited(
+                request_id=ticket.request_id,
+                team=ticket.principal.team,
+                key_id=ticket.principal.key_id,
+                audio_sha256=session.audio_sha256,
+                text=" ".join(final.text for final in self._told),
+                frames=ticket.frames,
+                rate=ticket.sample_rate,
+                provider=ticket.provider or "",
+                model=ticket.model or "",
+                language=self._told[-1].language or "",
+                outcome=ticket.outcome,
+                is_redacted=self._is_redacted,
             )
-            await self._attended(session, asked)
+        )
 
     async def _opening(self) -> tuple[Opening, TranscribeForm]:
         seconds = self.bounds.start_timeout
@@ -191,12 +228,14 @@ class _Talk:
 
     async def _run(self, session: LiveSession, asked: Asked) -> None:
         began = time.monotonic()
-        ticket = session.ticket
+        ticket, self._is_redacted = session.ticket, asked.redaction
         async with aclosing(self._chunks()) as chunks, aclosing(session.events(chunks)) as events:
             async for event in events:
-                message = await _message(event, asked, session)
+                message = await _message(event, asked, session.ticket)
                 if message is not None:
                     await self.wire.send(message)
+                if isinstance(message, Final):
+                    self._told.append(message)
         transcript = session.transcript()
         ticket.settle()
         shown = await redacted(transcript) if asked.redaction else transcript
@@ -251,10 +290,7 @@ class _Talk:
         return chunk
 
 
-async def _message(
-    event: LiveRunEvent, asked: Asked, session: LiveSession
-) -> msgspec.Struct | None:
-    ticket = session.ticket
+async def _message(event: LiveRunEvent, asked: Asked, ticket: Ticket) -> msgspec.Struct | None:
     if isinstance(event, LiveStarted):
         return Started(provider=event.provider, model=event.model)
     if isinstance(event, LivePartial):

@@ -5,16 +5,18 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from attrs import define
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from junctor.conf.settings import Audit as AuditSettings
 from junctor.conf.settings import Limits, Live, Server, Team
+from junctor.core.storage.database import Database, database_url
 from junctor.core.testing.fakes import FakeTranscriber, Say
 from tests.fakes.listeners import Act, Listener, pause, spoken, words
 from tests.fakes.server import Served, server_settings, serving
@@ -400,6 +402,19 @@ async def test_the_log_line_of_a_session(
     assert "audio_seconds=0.15" in line
 
 
-def test_noise_is_not_silence() -> None:
-    """The words of these tests are loud."""
-    assert np.frombuffer(spoken(1), "<i2").max() == 1_000
+@pytest.mark.parametrize("fails", [None, "error"])
+async def test_the_audit_of_a_session(tmp_path: Path, fails: Any) -> None:
+    """A session that was served leaves hashes of its audio and its text, and how it ended."""
+    ear = Listener("ear", Act(fails=fails, after=3, final_every=0))
+    async with house(tmp_path, ear, audit=AuditSettings(enabled=True)) as served:
+        async with client(served) as one:
+            await one.start(provider="ear")
+            await one.say(spoken(6))
+            await one.end()
+        await served.runtime.audit.flush()
+        database = Database(database_url(served.runtime.settings.storage))
+        [row] = await database.fetch("SELECT outcome, audio_sha256, frames FROM audit_records")
+        await database.close()
+
+    assert row[0] == ("ProviderUnavailableError" if fails else "ok")
+    assert fails or row[1:] == (sha256(spoken(6)).hexdigest(), 6 * 480)
