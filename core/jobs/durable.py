@@ -7,6 +7,7 @@ no DBOS and deleting a row deletes all there is. Every method blocks, and belong
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from secrets import token_hex
 
@@ -22,6 +23,7 @@ THREADS = 16
 PRIORITIES = 1000
 """Priorities go from minus this to this."""
 BATCH = 500
+CLOSE_SECONDS = 5.0
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 Run = Callable[[str, Steps], Awaitable[None]]
@@ -50,6 +52,7 @@ class Durable:
         self._liveness = Liveness(url) if url.startswith("postgresql") else None
         self._name = EMBEDDED if self._liveness is None else token_hex(8)
         self._is_launched = False
+        self._stops: list[threading.Event] = []
         self._enqueue: Callable[[str, str], object] | None = None
 
     def launch(self, queues: Mapping[str, int], *, poll_interval: float) -> None:
@@ -66,7 +69,7 @@ class Durable:
 
         if self._liveness is not None:
             self._liveness.hold(self._name)
-        DBOS(
+        self._stops = DBOS(
             config={
                 "name": APPLICATION,
                 "system_database_url": self._url,
@@ -74,11 +77,11 @@ class Durable:
                 "executor_id": self._name,
                 "max_executor_threads": THREADS,
                 "use_listen_notify": False,
-                "notification_listener_polling_interval_sec": poll_interval,
+                "notification_listener_polling_interval_sec": min(1.0, 4 * poll_interval),
                 "log_level": "ERROR",
                 "serializer": DBOSPortableJSONSerializer(),
             }
-        )
+        ).background_thread_stop_events
         self._is_launched = True
 
         @DBOS.workflow(name="job", max_recovery_attempts=None)
@@ -156,6 +159,12 @@ class Durable:
         if self._is_launched:
             from dbos import DBOS
 
+            # First no new jobs: one that is taken up while its loop is closed ends in a complaint.
+            for event in self._stops:
+                event.set()
+            for thread in threading.enumerate():
+                if thread.name.startswith("queue-worker-"):
+                    thread.join(CLOSE_SECONDS)
             DBOS.destroy(destroy_registry=True)
             self._is_launched = False
         if self._liveness is not None:

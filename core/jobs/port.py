@@ -304,9 +304,9 @@ class Jobs:
 
     async def _stop_canceled(self) -> None:
         """Stop what another process was asked to cancel."""
-        if self._running:
-            states = await self._table.states(self._running)
-            for id_ in tuple(self._running):
+        if ids := tuple(self._running):  # others may begin while the database is asked
+            states = await self._table.states(ids)
+            for id_ in ids:
                 if states.get(id_, JobState.CANCELED) == JobState.CANCELED:
                     self._stop(id_)
 
@@ -337,12 +337,21 @@ class Jobs:
                 await self._outcome(row, steps)
         except asyncio.CancelledError:
             if not self._closing.is_set():
+                await self._left_off(id_)
                 return
             with suppress(JunctorError):
                 await self._table.put_back(id_)
             raise
         finally:
             del self._running[id_]
+
+    async def _left_off(self, id_: str) -> None:
+        """End a job whose work was cancelled; unless somebody asked for that, it has failed."""
+        error = str(InternalError())
+        if await _patiently(
+            lambda: self._table.finish(id_, state=JobState.FAILED, at=self._now(), error=error)
+        ):
+            self._ended()
 
     async def _outcome(self, row: JobRow, steps: Steps) -> None:
         result: str | None = None

@@ -15,6 +15,7 @@ from junctor.core.errors import (
     OverloadedError,
 )
 from junctor.core.jobs import Job, Jobs, JobState, Progress
+from junctor.core.storage.jobs import JobRow, JobTable
 from tests.fakes.databases import gone
 from tests.waiting import until
 
@@ -249,6 +250,34 @@ async def test_cancel(jobs, database, is_running: bool) -> None:
     assert left == ["step"] * is_running
 
 
+async def test_work_that_cancels_itself(jobs, database) -> None:
+    """A job nobody cancelled does not end as if somebody had, nor stay running for ever."""
+
+    async def work(_job: Job, _progress: Progress) -> dict[str, object]:
+        raise asyncio.CancelledError
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={}))
+
+    assert job.state is JobState.FAILED
+
+
+async def test_many(jobs, database) -> None:
+    """Of many short jobs each ends well, while others begin and are looked after."""
+
+    async def work(_job: Job, _progress: Progress) -> dict[str, object]:
+        await asyncio.sleep(0.01)
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    made = [await jobs.submit("test", team="acme", payload={"n": n}) for n in range(50)]
+    ended = [await over(jobs, job) for job in made]
+
+    assert {job.state for job in ended} == {JobState.DONE}
+
+
 async def test_cancelled_elsewhere(jobs, database) -> None:
     """A report learns that another process was asked to cancel."""
     seen: list[BaseException] = []
@@ -298,6 +327,21 @@ async def test_restart(jobs, database, settings) -> None:
 
     assert (job.result, job.attempts) == ({"one": "artefact-1", "two": "artefact-2"}, 1)
     assert steps == ["one", "two", "two"]
+
+
+async def test_too_many_attempts(jobs, database, settings) -> None:
+    """A job under which the process dies again and again is given up, and its callback is due."""
+    row = JobRow(
+        id="job_1", team="acme", kind="test", queue="default", priority=0, payload="{}", digest="",
+        state="running", attempts=settings.jobs.max_attempts, created_at=1, callback_url="http://a",
+    )  # fmt: skip
+    await JobTable(database).add(row)
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.get("job_1", team="acme"))
+
+    assert (job.state, job.callback_state) == (JobState.FAILED, "pending")
+    assert "5 times" in str(job.error)
 
 
 async def test_database_away(jobs, database, tmp_path: Path) -> None:
