@@ -97,6 +97,7 @@ class Opened(Generic[A]):
             if self.close is not None:
                 await self.close()
             self.end(error)
+            del error  # its traceback holds this frame: keep neither alive by the other
 
 
 Operation = Callable[[], Awaitable[Opened[A]]]

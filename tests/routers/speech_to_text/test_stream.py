@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,8 +17,11 @@ from websockets.exceptions import ConnectionClosed
 
 from junctor.conf.settings import Audit as AuditSettings
 from junctor.conf.settings import Limits, Live, Server, Team
+from junctor.core.live import LiveRun
 from junctor.core.storage.database import Database, database_url
+from junctor.core.tape import Tape
 from junctor.core.testing.fakes import FakeTranscriber, Say
+from junctor.core.tickets import Ticket
 from tests.fakes.listeners import Act, Listener, pause, spoken, words
 from tests.fakes.server import Served, server_settings, serving
 from tests.plugins.local.voices import say
@@ -418,3 +422,34 @@ async def test_the_audit_of_a_session(tmp_path: Path, fails: Any) -> None:
 
     assert row[0] == ("ProviderUnavailableError" if fails else "ok")
     assert fails or row[1:] == (sha256(spoken(6)).hexdigest(), 6 * 480)
+
+
+def of_sessions() -> int:
+    """Count what is in memory of live sessions, those of other tests too."""
+    return sum(type(one) in {Ticket, LiveRun, Tape} for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("ends", [None, "refuse", "error", "hang", "odd", "gone"])
+async def test_nothing_of_a_session_is_left(tmp_path: Path, ends: Any) -> None:
+    """However it ends, and without the collector."""
+    fails = ends if ends in {"refuse", "error", "hang"} else None
+    ear = Listener("ear", Act(fails=fails, after=2, final_every=0))
+    async with house(tmp_path, ear) as served:
+        gc.collect()
+        before = of_sessions()
+        gc.disable()
+        try:
+            async with client(served) as one:
+                await one.start(provider="ear")
+                await one.say(spoken(6) + (b"0" if ends == "odd" else b""), size=640)
+                if ends == "gone":
+                    await one.until("partial")
+                    one.socket.transport.abort()
+                else:
+                    await one.end()
+            async with asyncio.timeout(5):
+                await until(lambda: of_sessions() == before)
+        finally:
+            gc.enable()
+
+    assert served.runtime.gateway.load.requests == 0
