@@ -360,7 +360,7 @@ class Jobs:
             result = _document(await self._worked(row, steps), "result")
         except JunctorError as exc:
             _log("job_failed", exc, job=row.id, kind=row.kind)
-            error = str(exc)
+            error = str(exc).replace("\0", "")  # which Postgres refuses for ever
         except Exception as exc:  # noqa: BLE001 - the boundary of a job
             _log("job_failed", exc, job=row.id, kind=row.kind)
             error = str(InternalError())

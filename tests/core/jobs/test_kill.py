@@ -1,6 +1,7 @@
 """kill -9 of real processes in the middle of their jobs, on SQLite and on Postgres."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -139,9 +140,11 @@ def test_kill_before_dbos_knows(tmp_path: Path) -> None:
     assert [row[0] for row in rows(url)] == ["done"] * 3
 
 
+@pytest.mark.tools
 def test_two_workers_one_killed(tmp_path: Path) -> None:
     """On Postgres a living process goes on with what the killed one was doing, and only then."""
-    assert program("initdb"), "Postgres is not installed"
+    if program("initdb") is None and not os.environ.get("CI"):
+        pytest.skip("Postgres is not installed (in CI this would be a failure)")
     with postgres() as url, child(tmp_path / "a", url, hang="two", count=1) as first:
         while steps(before := said(first, "step"))[-1:] != ["two"]:
             pass

@@ -66,7 +66,7 @@ async def test_failed(jobs, database) -> None:
             raise ValueError("SPOKEN words")
 
         if job.payload["own"]:
-            raise InvalidRequestError("The picture is not one.")
+            raise InvalidRequestError("The picture\x00 is not one.")
         return {"made": await progress.step("say", spoken)}
 
     jobs.register("test", work)
