@@ -4,7 +4,7 @@ One client's live session, whatever its wire: what it sends is metered, what it 
 A contract decodes its messages into chunks of audio and encodes the events that come out.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
@@ -75,13 +75,16 @@ class LiveSession:
             gateway=gateway, ticket=ticket, request=request, choice=choice, intake=intake, run=run
         )
 
-    async def events(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[LiveRunEvent, None]:
+    async def events(
+        self, chunks: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[LiveRunEvent, None]:
         """
         Yield what is heard; raises behind the last final.
 
         Args:
             chunks: audio as the client sends it; their end is the end of the session. An error
-                that they raise ends the audio, and comes out of here.
+                that they raise ends the audio, and comes out of here. Closed as soon as no more
+                is taken.
 
         Raises:
             InvalidRequestError: a chunk ends inside a sample.
@@ -113,12 +116,13 @@ class LiveSession:
         """Of the audio as the client sent it so far, hexadecimal."""
         return self._digest.hexdigest()
 
-    async def _heard(self, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    async def _heard(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         try:
-            async for chunk in chunks:
-                self.ticket.hear(self.intake.frames_in(chunk))
-                self._digest.update(chunk)
-                yield self.intake.feed(chunk)
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    self.ticket.hear(self.intake.frames_in(chunk))
+                    self._digest.update(chunk)
+                    yield self.intake.feed(chunk)
         except JunctorError:
             yield self.intake.flush()  # what was heard until then is finished
             raise

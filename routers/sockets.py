@@ -101,7 +101,10 @@ class Wire:
             ClientGoneError: the client has left.
 
         """
-        message = await self._socket.receive()
+        try:
+            message = await self._socket.receive()
+        except WebSocketDisconnect as exc:  # it was told before
+            raise gone() from exc
         if message["type"] != "websocket.receive":
             raise gone()
         text = message.get("text")

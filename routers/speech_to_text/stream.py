@@ -116,7 +116,9 @@ class _Talk:
     runtime: Runtime
     bounds: Live
     credential: str | None
-    _inbox: asyncio.Queue[bytes | JunctorError | None] = field(factory=asyncio.Queue, init=False)
+    _task: asyncio.Task[object] | None = field(default=None, init=False)
+    _farewell: asyncio.Task[None] | None = field(default=None, init=False)
+    _waits_since: float = field(default=0.0, init=False)
     _limit: asyncio.Timeout | None = field(default=None, init=False)
     _is_stopping: bool = field(default=False, init=False)
     _is_gone: bool = field(default=False, init=False)
@@ -127,7 +129,6 @@ class _Talk:
     def stop(self) -> None:
         """Take no more audio: the server is shutting down."""
         self._is_stopping = True
-        self._inbox.put_nowait(shutting_down())
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
@@ -212,24 +213,25 @@ class _Talk:
 
     async def _attended(self, session: LiveSession, asked: Asked) -> None:
         """Run the session, and stop it when the client leaves."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # ASGI servers run applications in tasks
-        reader = asyncio.create_task(self._read(task))
+        self._task = task = asyncio.current_task()
+        watch = asyncio.create_task(self._watch())
         try:
             try:
                 await self._run(session, asked)
             finally:
-                reader.cancel()
-                await asyncio.gather(reader, return_exceptions=True)
+                watch.cancel()
+                if self._farewell is not None:
+                    self._farewell.cancel()
+                self._task = None
         except asyncio.CancelledError:
-            if not self._is_gone or task.uncancel():
+            if not self._is_gone or task is None or task.uncancel():
                 raise
             raise gone() from None
 
     async def _run(self, session: LiveSession, asked: Asked) -> None:
         began = time.monotonic()
         ticket, self._is_redacted = session.ticket, asked.redaction
-        async with aclosing(self._chunks()) as chunks, aclosing(session.events(chunks)) as events:
+        async with aclosing(session.events(self._chunks())) as events:
             async for event in events:
                 message = await _message(event, asked, session.ticket)
                 if message is not None:
@@ -244,50 +246,58 @@ class _Talk:
         self._is_done = True
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the client's audio; raise what ends it before its end."""
-        while True:
-            item = await self._inbox.get()
-            self._inbox.task_done()
-            if item is None:
-                return
-            if isinstance(item, JunctorError):
-                raise item
-            yield item
-
-    async def _read(self, task: asyncio.Task[object]) -> None:
-        """Receive until the client leaves; no more than one chunk waits to be heard."""
+        """Yield the client's audio as it comes; raise what ends it before its end."""
+        is_first = True
         try:
-            item: bytes | JunctorError | None = await self._item(is_first=True)
-            while isinstance(item, bytes):
-                self._inbox.put_nowait(item)
-                await self._inbox.join()
-                item = await self._item()
-            self._inbox.put_nowait(item)
+            while (chunk := chunk_of(await self._next())) is not None:
+                if is_first and chunk.startswith(b"RIFF"):
+                    raise InvalidRequestError(
+                        "The audio begins like a WAV file. Send its samples alone, and their "
+                        "sample_rate, encoding and channels in the message 'start'.",
+                        param="audio",
+                    )
+                is_first = False
+                yield chunk
+        finally:
+            if not self._is_gone:
+                self._farewell = asyncio.create_task(self._left())
+
+    async def _next(self) -> str | bytes:
+        if self._is_stopping:
+            raise shutting_down()
+        self._waits_since = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                return await self.wire.receive()
+        except TimeoutError as exc:
+            idle = _idle(self.bounds.idle_timeout)
+            raise (shutting_down() if self._is_stopping else idle) from exc
+        except ClientGoneError:
+            self._leave()
+            raise
+        finally:
+            self._limit = None
+
+    async def _watch(self) -> None:
+        """End a wait for the client that takes too long; cheaper than a timer for each message."""
+        now, idle = asyncio.get_running_loop().time, self.bounds.idle_timeout
+        while True:
+            await asyncio.sleep(idle / 4)
+            if self._limit is not None and now() - self._waits_since > idle:
+                self._limit.reschedule(now())
+
+    async def _left(self) -> None:
+        """Wait for the client to leave, once its audio has ended; what it still says is nothing."""
+        try:
             while True:
                 await self.wire.receive()
         except ClientGoneError:
-            if not self._is_done:
-                self._is_gone = True
-                task.cancel()
+            self._leave()
 
-    async def _item(self, *, is_first: bool = False) -> bytes | JunctorError | None:
-        """Return a chunk, None for the end, or what is wrong with the client."""
-        try:
-            async with asyncio.timeout(self.bounds.idle_timeout):
-                message = await self.wire.receive()
-        except TimeoutError:
-            return _idle(self.bounds.idle_timeout)
-        try:
-            chunk = chunk_of(message)
-        except InvalidRequestError as exc:
-            return exc.with_traceback(None)
-        if is_first and chunk is not None and chunk.startswith(b"RIFF"):
-            return InvalidRequestError(
-                "The audio begins like a WAV file. Send its samples alone, and their sample_rate, "
-                "encoding and channels in the message 'start'.",
-                param="audio",
-            )
-        return chunk
+    def _leave(self) -> None:
+        if self._task is not None and not self._is_done:
+            self._is_gone = True
+            self._task.cancel()
 
 
 async def _message(event: LiveRunEvent, asked: Asked, ticket: Ticket) -> msgspec.Struct | None:
