@@ -127,7 +127,10 @@ PUBLIC: dict[str, dict[str, str]] = {
         "Word": "text start end confidence speaker",
     },
     "testing.basics": {
-        "BasicConformance": "import_seconds loop_scope module provider",
+        "BasicConformance": (
+            "patience prompt head_start language import_seconds loop_scope module provider "
+            "started stopped"
+        ),
         "HEAVY": "",
     },
     "testing.clips": {
@@ -138,10 +141,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "undecodable_clip": "",
     },
     "testing.conformance": {
-        "ProviderConformance": (
-            "patience prompt head_start max_lag burst longest language clip long_clip "
-            "started stopped"
-        ),
+        "ProviderConformance": "max_lag burst longest long_clip",
     },
     "testing.fakes": {
         "Call": "capability request outcome",
@@ -161,12 +161,20 @@ PUBLIC: dict[str, dict[str, str]] = {
     "testing.lag": {
         "LoopLag": "",
     },
+    "testing.live": {
+        "LiveConformance": "clip",
+    },
     "testing.plugin": {
         "fake_transcriber": "",
         "loop_lag": "",
     },
+    "testing.revision": {
+        "RevisionConformance": "draft long_draft",
+    },
     "testing.streams": {
         "EventStream": "aclose",
+        "LiveProvider": "live_transcribe",
+        "LiveStream": "aclose",
         "StreamingProvider": "stream_transcribe",
     },
 }

@@ -1,14 +1,18 @@
 # ruff: noqa: S101 - a suite of tests asserts
 """The part of the conformance kit that needs no media: cards, cheapness, and the life cycle."""
 
+import asyncio
 import json
 import re
 import sys
 from asyncio import create_subprocess_exec, subprocess
+from collections.abc import AsyncIterator
 from typing import ClassVar, Final, Literal
 
 import pytest
+import pytest_asyncio
 
+from junctor.core.cards import Capability, Feature, ModelCard
 from junctor.core.providers import PROTOCOLS, Provider
 
 HEAVY: Final = frozenset(
@@ -32,6 +36,14 @@ class BasicConformance:
 
     loop_scope: ClassVar[Literal["function", "class"]] = "function"
     """Whether each test has an event loop of its own, or the class has one for all."""
+    patience: ClassVar[float] = 60.0
+    """Longest time that one call on `clip` may take, loading included, seconds."""
+    prompt: ClassVar[float] = 10.0
+    """Longest time from a cancel to the end of the work behind it, seconds."""
+    head_start: ClassVar[float] = 0.05
+    """Time a call gets before it is cancelled, seconds; what is cancelled must take longer."""
+    language: ClassVar[str | None] = "en"
+    """The language of what is said, BCP-47; None leaves it to the provider to find out."""
     import_seconds: ClassVar[float] = 2.0
     """CPU time that importing the provider's module may take, seconds."""
     pytestmark: ClassVar[list[pytest.MarkDecorator]]
@@ -49,6 +61,26 @@ class BasicConformance:
     def provider(self) -> Provider:
         """Return a new provider, not started; override it."""
         raise NotImplementedError
+
+    @pytest_asyncio.fixture
+    async def started(self, provider: Provider) -> AsyncIterator[Provider]:
+        """
+        Start the provider, and close it after the test.
+
+        Where starting is dear, override this with a fixture of class scope, and set `loop_scope`
+        to `class`.
+        """
+        async with asyncio.timeout(self.patience):
+            await provider.start()
+        yield provider
+        await provider.close()
+
+    async def stopped(self, provider: Provider) -> None:
+        """
+        Wait until nothing is under way behind the provider; override it where that can be seen.
+
+        For a remote one, ask the fake upstream whether the request or the connection was dropped.
+        """
 
     async def test_cards_are_well_formed(self, provider: Provider) -> None:
         """Every card says who serves what, in the units and bounds of `ModelCard`."""
@@ -106,3 +138,9 @@ class BasicConformance:
         await provider.start()
         await provider.close()
         await provider.close()
+
+    def _card(self, provider: Provider, capability: Capability, *features: Feature) -> ModelCard:
+        for card in provider.models():
+            if capability in card.capabilities and card.features.issuperset(features):
+                return card
+        return pytest.skip(f"no card claims {capability} {' '.join(features)}".rstrip())

@@ -17,7 +17,6 @@ A capability that no card claims is not tested. The kit needs pytest and pytest-
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import ClassVar, cast
 
@@ -25,39 +24,27 @@ import pytest
 import pytest_asyncio
 
 from junctor.core.audio.clip import Clip
-from junctor.core.cards import Capability, Feature, ModelCard
+from junctor.core.cards import Capability, Feature
 from junctor.core.errors import JunctorError, ProviderBusyError
 from junctor.core.providers import ChatModel, LanguageIdentifier, Provider, Transcriber
 from junctor.core.requests import ChatRequest, IdentifyRequest, TranscribeRequest
-from junctor.core.testing.basics import BasicConformance
 from junctor.core.testing.clips import clip_of, noise_clip, silent_clip, undecodable_clip
 from junctor.core.testing.lag import LoopLag
+from junctor.core.testing.live import LiveConformance
+from junctor.core.testing.revision import RevisionConformance
 from junctor.core.testing.streams import EventStream, StreamingProvider
 from junctor.core.transcripts import Transcript, TranscriptDelta
 
 
-class ProviderConformance(BasicConformance):
+class ProviderConformance(LiveConformance, RevisionConformance):
     """The whole suite; subclass it, name the subclass `Test…`, and give `provider` and `clip`."""
 
-    patience: ClassVar[float] = 60.0
-    """Longest time that one call on `clip` may take, loading included, seconds."""
-    prompt: ClassVar[float] = 10.0
-    """Longest time from a cancel to the end of the work behind it, seconds."""
-    head_start: ClassVar[float] = 0.05
-    """Time a call gets before it is cancelled, seconds; `long_clip` must take longer."""
     max_lag: ClassVar[float] = 0.5
     """Longest stall of the event loop that is borne, seconds; generous, for busy machines."""
     burst: ClassVar[int] = 40
     """Calls made at the same time."""
     longest: ClassVar[float] = 3600.0
     """Longest bound on a card that is tried, seconds; a recording over it is made in memory."""
-    language: ClassVar[str | None] = "en"
-    """The language of `clip`, BCP-47; None leaves it to the provider to find out."""
-
-    @pytest.fixture
-    def clip(self) -> Clip:
-        """Return a few seconds in which something is said in `language`; override it."""
-        raise NotImplementedError
 
     @pytest_asyncio.fixture
     async def long_clip(self, clip: Clip) -> Clip:
@@ -65,26 +52,6 @@ class ProviderConformance(BasicConformance):
         import numpy as np
 
         return clip_of(np.tile(await clip.samples(), 10))
-
-    @pytest_asyncio.fixture
-    async def started(self, provider: Provider) -> AsyncIterator[Provider]:
-        """
-        Start the provider, and close it after the test.
-
-        Where starting is dear, override this with a fixture of class scope, and set `loop_scope`
-        to `class`.
-        """
-        async with asyncio.timeout(self.patience):
-            await provider.start()
-        yield provider
-        await provider.close()
-
-    async def stopped(self, provider: Provider) -> None:
-        """
-        Wait until nothing is under way behind the provider; override it where that can be seen.
-
-        For a remote one, ask the fake upstream whether the request was dropped.
-        """
 
     async def test_transcribes(self, started: Provider, clip: Clip) -> None:
         """A recording in which something is said gives text, and says nothing after its end."""
@@ -228,12 +195,6 @@ class ProviderConformance(BasicConformance):
 
         assert served, "not one call was served"
         assert all(isinstance(error, ProviderBusyError) for error in others), others[:3]
-
-    def _card(self, provider: Provider, capability: Capability, *features: Feature) -> ModelCard:
-        for card in provider.models():
-            if capability in card.capabilities and card.features.issuperset(features):
-                return card
-        return pytest.skip(f"no card claims {capability} {' '.join(features)}".rstrip())
 
     async def _transcribe(
         self, provider: Provider, clip: Clip, *, word_timestamps: bool = False,

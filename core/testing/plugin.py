@@ -10,7 +10,9 @@ import pytest
 from junctor.core.testing.fakes import FakeTranscriber
 from junctor.core.testing.lag import LoopLag
 
-pytest.register_assert_rewrite("junctor.core.testing.basics", "junctor.core.testing.conformance")
+pytest.register_assert_rewrite(
+    *(f"junctor.core.testing.{name}" for name in ("basics", "conformance", "live", "revision"))
+)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
+from attrs import evolve
 
 from junctor.core.cards import ModelCard
 from junctor.core.errors import (
@@ -96,7 +97,7 @@ def query(request: LiveRequest, card: ModelCard, target: Target) -> list[tuple[s
     return [*fields, ("include_language_detection", "true")]
 
 
-async def say(socket: Socket, chunk: bytes, *, is_last: bool = False) -> None:
+async def _say(socket: Socket, chunk: bytes, *, is_last: bool = False) -> None:
     """Send a chunk; behind the last one, what is not final yet becomes so."""
     await socket.send_json(
         {
@@ -132,6 +133,8 @@ class Session:
         self._has_ended = False
         self._has_last = False
         self._said_until = 0.0
+        self._sent = 0
+        """Bytes of the caller's audio."""
         self.is_over = False
 
     async def begin(self, *, within: float) -> None:
@@ -157,10 +160,15 @@ class Session:
         if event.message_type != "session_started":
             raise self._error(event.fault or "error")
 
+    async def say(self, chunk: bytes) -> None:
+        """Send a chunk of the audio."""
+        self._sent += len(chunk)
+        await _say(self._socket, chunk)
+
     async def finish(self) -> None:
         """Say that no more will come."""
         self._has_ended = True
-        await say(self._socket, _PAUSE, is_last=True)
+        await _say(self._socket, _PAUSE, is_last=True)
 
     async def next_of(self, messages: AsyncIterator[bytes]) -> bytes | None:
         """
@@ -219,7 +227,11 @@ class Session:
             raise self._error("error")
 
     def _final(self, event: _Message) -> LiveFinal:
-        spoken = wire.words(event.words or ())
+        end = self._sent / BYTES_PER_SECOND  # a word may seem to reach into the pause behind it
+        spoken = tuple(
+            evolve(word, start=min(word.start, end), end=min(word.end, end))
+            for word in wire.words(event.words or ())
+        )
         start = max(self._said_until, spoken[0].start if spoken else 0.0)
         self._said_until = max(start, spoken[-1].end if spoken else 0.0)
         return LiveFinal(

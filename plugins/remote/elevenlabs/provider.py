@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from functools import partial
 
 from junctor.conf.settings import Seconds
 from junctor.core.errors import (
@@ -126,7 +125,7 @@ class ElevenLabs(Vendor):
                     conversation(
                         socket,
                         chunks,
-                        say=partial(live.say, socket),
+                        say=session.say,
                         finish=session.finish,
                         last_words=8 * self._closing_grace,
                     )

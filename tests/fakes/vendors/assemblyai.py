@@ -274,6 +274,7 @@ class AssemblyAIFake(VendorFake):
                 return
             is_fair = 50 * BYTES_PER_MS <= len(message) <= 1000 * BYTES_PER_MS
             session.audio += message
+            self.listen(message)
             self.changed()
             if not self.check(is_fair, f"chunk of {len(message)} bytes"):
                 await socket.close(code=3007)
@@ -283,7 +284,7 @@ class AssemblyAIFake(VendorFake):
                 await socket.close(code=code)
             elif self.live == "early":
                 await socket.close()
-            elif self.live != "silent":
+            elif self.live != "silent" and self.hears:
                 await socket.send_json(self._turn(session, said=1))
 
     def _turn(self, session: Session, *, said: int, **changes: object) -> dict[str, object]:
@@ -318,8 +319,9 @@ class AssemblyAIFake(VendorFake):
             await self.received(socket)
             return
         ended = self._turn(session, said=len(WORDS), end_of_turn=True)
-        await socket.send_json(ended)
-        if self.live != "unformatted":
+        if self.hears:
+            await socket.send_json(ended)
+        if self.hears and self.live != "unformatted":
             whole = f"{ended['transcript']}."
             await socket.send_json({**ended, "turn_is_formatted": True, "transcript": whole})
         seconds = len(session.audio) // (1000 * BYTES_PER_MS)

@@ -337,16 +337,21 @@ class AmazonFake(VendorFake):
             for event in buffer:
                 self._check_audio(event)
                 heard += len(event.payload)
+                self.listen(event.payload)
                 self.live_seconds = heard / 32_000
                 if self.live_exception:
                     await socket.send_bytes(frame("exception", self.live_exception, b"{}"))
                     await socket.close()
-                elif event.payload:
-                    await socket.send_bytes(heard_event("hello", 0.0, heard / 32_000, partial=True))
                 else:
-                    await socket.send_bytes(heard_event("Hello.", 0.0, heard / 32_000))
-                    await socket.close()
+                    await self._hear(socket, heard / 32_000, is_over=not event.payload)
         return socket
+
+    async def _hear(self, socket: web.WebSocketResponse, end: float, *, is_over: bool) -> None:
+        if self.hears:
+            text = "Hello." if is_over else "hello"
+            await socket.send_bytes(heard_event(text, 0.0, end, partial=not is_over))
+        if is_over:
+            await socket.close()
 
     def _is_presigned(self, request: web.Request) -> bool:
         query = request.query

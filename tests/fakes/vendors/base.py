@@ -99,6 +99,11 @@ class VendorFake:
         self.sockets: set[web.WebSocketResponse] = set()
         """Conversations that go on."""
         self._socket_of: dict[int, web.WebSocketResponse] = {}
+        self.talks = 0
+        """Conversations that were begun."""
+        self.needs_sound = False
+        """Whether silence in live speech is told from words; most tests say their words in zeros."""
+        self._has_sound = False
         self.slow_above: int | None = None
         """Bytes of a request body from which there is never an answer; None for no such bound."""
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
@@ -139,6 +144,19 @@ class VendorFake:
     def socket_url(self) -> str:
         """The same server, for WebSockets."""
         return self.url.replace("http", "ws", 1)
+
+    @property
+    def hears(self) -> bool:
+        """Whether there is anything to be heard in the live speech so far."""
+        return self._has_sound or not self.needs_sound
+
+    def listen(self, audio: bytes) -> None:
+        """Note whether a piece of live speech is more than silence."""
+        self._has_sound = self._has_sound or any(audio)
+
+    async def left(self) -> None:
+        """Wait until a client has left: a request before its answer, or its one conversation."""
+        await self.until(lambda: self.aborted == 1 or (bool(self.talks) and not self.sockets))
 
     def check(self, is_right: bool, problem: str) -> bool:
         """Note a problem where it is one; say whether all is well."""
@@ -240,6 +258,7 @@ class VendorFake:
         await socket.prepare(request)
         self._socket_of[id(request)] = socket
         self.sockets.add(socket)
+        self.talks += 1
         self.changed()
         return socket
 

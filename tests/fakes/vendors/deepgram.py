@@ -220,6 +220,7 @@ class DeepgramFake(VendorFake):
                     break
                 continue
             self.heard += len(message)
+            self.listen(message)
             self.changed()
             if not messages:
                 messages = honest(interim=True) if self.tells is None else self.tells
@@ -232,10 +233,11 @@ class DeepgramFake(VendorFake):
     def _results(self, *, interim: bool) -> list[dict[str, object]]:
         """Return what is heard at once, or the last words, which cover all the audio."""
         end = self.heard / SECOND
-        text = self.text.split()[0] if interim else self.text
+        said = self.text if self.hears else ""
+        text = " ".join(said.split()[:1]) if interim else said
         alternative = {
             "transcript": text, "confidence": 0.98, "languages": [self.language],
-            "words": self._words(end, speaks=False),
+            "words": self._words(end, speaks=False) if said else [],
         }  # fmt: skip
         result = {
             "type": "Results", "channel_index": [0, 1], "start": 0.0, "duration": end,

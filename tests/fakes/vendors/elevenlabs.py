@@ -212,6 +212,7 @@ class ElevenLabsFake(VendorFake):
         self.check(is_fair, f"undocumented chunk {sorted(chunk)}")
         audio = b64decode(str(chunk["audio_base_64"]), validate=True)
         session.audio += audio
+        self.listen(audio)
         session.uncommitted += len(audio)
         self.changed()
         how, _, name = self.live.partition(":")
@@ -244,7 +245,7 @@ class ElevenLabsFake(VendorFake):
             if self.live == "late":  # a pause was found before the end was said
                 await self._commit(socket, session, "With a soft")
             await self._commit(socket, session, TEXT)
-        elif self.live not in {"quiet", "throttled", "dumb"} and not is_commit:
+        elif self.hears and self.live not in {"quiet", "throttled", "dumb"} and not is_commit:
             partial = {"message_type": "partial_transcript", "text": "With a"}
             await socket.send_json(partial)
             if self.live == "pauses" and session.uncommitted > BYTES_PER_SECOND:
@@ -259,7 +260,7 @@ class ElevenLabsFake(VendorFake):
         end = len(session.audio) / BYTES_PER_SECOND
         length = session.uncommitted / BYTES_PER_SECOND
         session.uncommitted = 0
-        text = "" if self.live == "quiet" else text
+        text = "" if self.live == "quiet" or not self.hears else text
         await socket.send_json({"message_type": "committed_transcript", "text": text})
         is_detecting = ("include_language_detection", "true") in session.query
         words = self._words(end - length, length, text=text) if text else []

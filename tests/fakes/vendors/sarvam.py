@@ -272,7 +272,8 @@ class SarvamFake(VendorFake):
                     "start_s": None,
                     "end_s": None,
                 }
-                await socket.send_json(final)
+                if self.hears:
+                    await socket.send_json(final)
                 self.check(seconds > 0, "nothing was said")
             case "end":
                 await socket.send_json(
@@ -286,13 +287,14 @@ class SarvamFake(VendorFake):
 
     async def _listen(self, socket: web.WebSocketResponse, audio: bytes) -> bool:
         is_first, self.heard = not self.heard, self.heard + audio
+        self.listen(audio)
         self.changed()
         if not is_first:
             return True
         if isinstance(self.instead, int):
             await socket.close(code=self.instead, message=b"LEAK")
             return False
-        for event in self.instead or _EVENTS:
+        for event in self.instead or (_EVENTS if self.hears else ()):
             await socket.send_json(event)
         return True
 

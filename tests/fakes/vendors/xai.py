@@ -171,7 +171,8 @@ class XAIFake(VendorFake):
                 self.said.append(json.loads(message)["type"])
                 break
             first, self.heard = not self.heard, self.heard + len(message)
-            if first and self.tells is None:
+            self.listen(message)
+            if first and self.hears and self.tells is None:
                 await socket.send_json(self._partial(self.text.split()[0]))
         for one in self._last() if self.tells is None else self.tells:
             await socket.send_json(one)
@@ -188,5 +189,7 @@ class XAIFake(VendorFake):
 
     def _last(self) -> list[dict[str, object]]:
         end = self.heard / SECOND
+        if not self.hears:
+            return [{"type": "transcript.done", "text": "", "duration": end, "words": []}]
         done = {"type": "transcript.done", "text": self.text, "duration": end}
         return [self._partial(self.text, is_over=True), {**done, "words": self._words(end)}]

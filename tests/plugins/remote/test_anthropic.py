@@ -21,7 +21,7 @@ from junctor.core.errors import (
 )
 from junctor.core.providers import Provider, Transcriber, TranscriptReviser
 from junctor.core.requests import ReviseRequest
-from junctor.core.testing.basics import BasicConformance
+from junctor.core.testing.revision import RevisionConformance
 from junctor.core.transcripts import Segment, Transcript, Word
 from junctor.plugins.remote.anthropic import Anthropic, junctor_providers
 from tests.fakes.vendors.anthropic import AnthropicFake
@@ -281,9 +281,17 @@ async def test_cancel_reaches_the_upstream(provider, fake):
     await fake.until(lambda: fake.aborted == 1)
 
 
-class TestAnthropic(BasicConformance):
-    """The part of the conformance kit that needs no audio."""
+class TestAnthropic(RevisionConformance):
+    """The part of the conformance kit that needs no audio, over a fake that reads slowly."""
+
+    patience = 10.0
 
     @pytest.fixture
     def provider(self, fake: AnthropicFake) -> Provider:
+        self.fake = fake
+        fake.slow_above = 6_000
+        fake.fixes = {"focks": "fox"}
         return made(fake)
+
+    async def stopped(self, provider: Provider) -> None:
+        await self.fake.left()

@@ -543,10 +543,11 @@ class TestConformance(ProviderConformance):
     def provider(self, fake, clip) -> Provider:
         self.fake = fake
         fake.stuck_above = 2 * len(clip.data)
+        fake.needs_sound = True
         return plugged(fake)
 
     async def stopped(self, provider):
-        await self.fake.until(lambda: not self.fake.jobs)
+        await self.fake.until(lambda: not self.fake.jobs and not self.fake.sockets)
 
 
 def tone_samples():

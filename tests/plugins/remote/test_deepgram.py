@@ -473,7 +473,8 @@ class TestConformance(ProviderConformance):
     async def provider(self) -> AsyncIterator[Provider]:
         async with DeepgramFake() as self.fake:
             self.fake.slow_above = 4 * len(CLIP.data)
+            self.fake.needs_sound = True
             yield provider(self.fake)
 
     async def stopped(self, provider: Provider) -> None:
-        await self.fake.until(lambda: self.fake.aborted == 1)
+        await self.fake.left()

@@ -521,7 +521,8 @@ class TestConformance(ProviderConformance):
     def provider(self, fake) -> Provider:
         self.fake = fake
         fake.slow_above = 2 * len(CLIP.data)
+        fake.needs_sound = True
         return plugged(fake)
 
     async def stopped(self, provider):
-        await self.fake.until(lambda: self.fake.aborted == 1)
+        await self.fake.left()

@@ -473,8 +473,9 @@ class TestSarvam(ProviderConformance):
     @pytest.fixture
     def provider(self, fake: SarvamFake, clip: Clip) -> Provider:
         fake.slow_above = 2 * len(clip.data)
+        fake.needs_sound = True
         self.fake = fake
         return made(fake)
 
     async def stopped(self, provider: Provider) -> None:
-        await self.fake.until(lambda: self.fake.aborted == 1)
+        await self.fake.left()

@@ -25,9 +25,11 @@ class TestAmazon(ProviderConformance):
     @pytest.fixture
     def provider(self, fake: AmazonFake) -> Provider:
         fake.endless_above = 2 * len(CLIP.data)
+        fake.needs_sound = True
         self.fake = fake
         (provider,) = junctor_providers(Settings(plugins={"aws": fake.settings_table()}))
         return provider
 
     async def stopped(self, provider: Provider) -> None:
-        await self.fake.until(lambda: not self.fake.jobs and not self.fake.objects)
+        fake = self.fake
+        await fake.until(lambda: not (fake.jobs or fake.objects or fake.sockets))
