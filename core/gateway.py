@@ -215,7 +215,6 @@ class Gateway:
         async with aclosing(run.stream()) as events:
             async for event in events:
                 if isinstance(event, Transcript):
-                    ticket.spend_audio()
                     transcript = self._served(ticket, event, wish)
                     ticket.settle()
                     yield transcript

@@ -31,7 +31,12 @@ from junctor.core.tiers import merged
 SERVES: dict[Capability, frozenset[Capability]] = {
     Capability.TRANSCRIBE: frozenset({Capability.TRANSCRIBE, Capability.REVISE_TRANSCRIPT}),
     Capability.STREAM_TRANSCRIBE: frozenset(
-        {Capability.STREAM_TRANSCRIBE, Capability.LIVE_TRANSCRIBE, Capability.TRANSCRIBE}
+        {
+            Capability.STREAM_TRANSCRIBE,
+            Capability.LIVE_TRANSCRIBE,
+            Capability.TRANSCRIBE,
+            Capability.REVISE_TRANSCRIPT,
+        }
     ),
     Capability.LIVE_TRANSCRIBE: frozenset({Capability.LIVE_TRANSCRIBE, Capability.TRANSCRIBE}),
 }
@@ -64,10 +69,22 @@ class Planner:
     observed: Observed
 
     def rules(self, wish: Wish) -> TierPolicy:
-        """Return the policy of the wish's tier: the deployment's, and what lies over it."""
+        """
+        Return the policy of the wish's tier: the deployment's, and what lies over it.
+
+        Of who helps on the way (identifies, translates) a tier says no names, for it names who is
+        to listen; nor does its price, which is one of minutes, bound those who are paid by token.
+        """
         tiers = cast("dict[str, TierPolicy]", self.policy.tiers)
         house = tiers.get(wish.tier or self.policy.default_tier) or TierPolicy()
-        return merged(house, *wish.overlays)
+        rules = merged(house, *wish.overlays)
+        if wish.capability in SERVES:
+            return rules
+        if wish.capability is Capability.IDENTIFY_LANGUAGE:
+            return TierPolicy(
+                weights=rules.weights, max_price=rules.max_price, max_latency=rules.max_latency
+            )
+        return TierPolicy(weights=rules.weights)
 
     def plan(self, wish: Wish) -> Plan:
         """
@@ -82,13 +99,22 @@ class Planner:
             draft.consider(names, place)
         return draft.finished()
 
-    def identifies(self) -> bool:
-        """Say whether somebody can tell which language is spoken."""
-        return any(
-            Capability.IDENTIFY_LANGUAGE in card.capabilities
-            and not self.observed.is_open(card.name, Capability.IDENTIFY_LANGUAGE)
-            for card in self.catalog.cards.values()
-        )
+    def identifies(self, wish: Wish) -> bool:
+        """Say whether somebody whom the team may use can tell which language is spoken."""
+        return bool(self.plan(identification(wish)).candidates)
+
+
+def identification(wish: Wish) -> Wish:
+    """Return the wish to know the language of what another wish is about."""
+    return Wish(
+        capability=Capability.IDENTIFY_LANGUAGE,
+        tier=wish.tier,
+        bytes=wish.bytes,
+        seconds=wish.seconds,
+        team=wish.team,
+        allowed_models=wish.allowed_models,
+        overlays=wish.overlays,
+    )
 
 
 @define(kw_only=True)
@@ -100,7 +126,9 @@ class _Draft:
     rules: TierPolicy
     candidates: list[Candidate] = field(factory=list)
     excluded: list[Exclusion] = field(factory=list)
-    _seen: set[str] = field(factory=set)
+    _seen: dict[str, bool] = field(factory=dict)
+    """The names that were considered, and whether they were taken."""
+    _identifies: bool | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -128,21 +156,26 @@ class _Draft:
         """Take the first of a group that fits; note the others only where none does."""
         reasons: list[Exclusion] = []
         for name in names:
-            if name in self._seen:
+            if self._seen.get(name):
                 return
             exclusion = self._judge(name, place)
             if exclusion is None:
-                self._seen.add(name)
+                self._seen[name] = True
                 self._take(self.catalog.cards[name], place)
                 return
-            reasons.append(exclusion)
-        self._seen.update(names)
+            if name not in self._seen:
+                reasons.append(exclusion)
+        self._seen.update(dict.fromkeys(names, False))
         self.excluded += reasons
 
     def _take(self, card: ModelCard, place: Place) -> None:
-        if len(self.candidates) < self.planner.policy.max_candidates:
-            needs = self.wish.language is None and not _detects(card)
-            self.candidates.append(Candidate(card=card, place=place, needs_language=needs))
+        hearing = sum(not is_deaf(one.card) for one in self.candidates)
+        if hearing < self.planner.policy.max_candidates:
+            self.candidates.append(self._candidate(card, place))
+
+    def _candidate(self, card: ModelCard, place: Place) -> Candidate:
+        needs = self.wish.language is None and not _detects(card)
+        return Candidate(card=card, place=place, needs_language=needs)
 
     def finished(self) -> Plan:
         """Return the plan, with ears behind a model that has none, and the ensemble beside it."""
@@ -170,7 +203,7 @@ class _Draft:
         for one in self.rules.ensemble:
             for name in self._of_provider(one):
                 if name not in members and self._judge(name, Place.ENSEMBLE) is None:
-                    members[name] = Candidate(card=self.catalog.cards[name], place=Place.ENSEMBLE)
+                    members[name] = self._candidate(self.catalog.cards[name], Place.ENSEMBLE)
                 if name in members:
                     break
         hearing = tuple(one for one in members.values() if not is_deaf(one.card))
@@ -187,10 +220,10 @@ class _Draft:
 
     def _of_provider(self, named: str) -> list[str]:
         """Return `provider:model` itself, or all models of a provider, the best one first."""
-        if ":" in named:
-            return [named]
         if named in self.catalog.chains:
             return list(self.catalog.chains[named].chain)
+        if ":" in named:
+            return [named]
         wanted = self.wish.capability
         cards = [one for one in self.catalog.cards.values() if one.provider == named]
         fitting = self._sorted(one for one in cards if _serves(one, wanted))
@@ -239,7 +272,7 @@ class _Draft:
             _misfit(card, self.wish)
             or self._mute(card, place)
             or _too_much(card, self.wish)
-            or self._not_allowed(card)
+            or self._not_allowed(card, place)
             or self._too_dear(card)
             or self._broken(card)
         )
@@ -252,15 +285,22 @@ class _Draft:
         elif self.wish.language is None and not _detects(card):
             # Named by an operator or a caller, a model of one language is taken at their word.
             is_named = place in {Place.REQUESTED, Place.FALLBACK, Place.PREFERRED, Place.TIER_CHAIN}
-            if not self.planner.identifies() and (not is_named or self.wish.allowed_languages):
+            if (not is_named or self.wish.allowed_languages) and not self._is_identified():
                 reason = "cannot detect the language, and none was given"
         if reason is None:
             return None
         return Exclusion(model=card.name, reason=reason, fault=Fault.REQUEST)
 
-    def _not_allowed(self, card: ModelCard) -> Exclusion | None:
+    def _is_identified(self) -> bool:
+        if self._identifies is None:
+            self._identifies = self.planner.identifies(self.wish)
+        return self._identifies
+
+    def _not_allowed(self, card: ModelCard, place: Place) -> Exclusion | None:
         wish = self.wish
-        names = {card.name, card.id, card.provider, wish.model}
+        names = {card.name, card.id, card.provider}
+        if place in {Place.REQUESTED, Place.FALLBACK} and wish.model is not None:
+            names.add(wish.model)  # a public name that is allowed opens its own chain, no more
         if not wish.allowed_models or not names.isdisjoint(wish.allowed_models):
             return None
         return Exclusion(model=card.name, reason="not allowed for this team", fault=Fault.TEAM)
@@ -358,10 +398,13 @@ def refusal(plan: Plan) -> JunctorError:
 def _request_refusal(plan: Plan, reasons: list[str]) -> JunctorError:
     seconds = [one.max_seconds for one in plan.excluded if one.max_seconds is not None]
     sizes = [one.max_bytes for one in plan.excluded if one.max_bytes is not None]
-    if len(seconds) == len(plan.excluded):
-        return TooLongError(limit_seconds=max(seconds))
-    if len(sizes) == len(plan.excluded):
-        return TooLargeError(limit_bytes=max(sizes))
+    if len(seconds) + len(sizes) == len(plan.excluded):
+        is_long = len(seconds) >= len(sizes)
+        return (
+            TooLongError(limit_seconds=max(seconds))
+            if is_long
+            else TooLargeError(limit_bytes=max(sizes))
+        )
     return UnsupportedOptionError(
         f"No model can do what this request asks for: {'; '.join(reasons)}. Change the request, "
         "or name another model."

@@ -15,26 +15,21 @@ async def hedged(
     second: Callable[[], Coroutine[object, object, T]],
     *,
     delay: float,
-) -> tuple[int, T]:
+) -> list[T | Exception]:
     """
-    Return the answer that comes first, and which of the two gave it (0 or 1).
+    Return what came of the first, and of the second where it was begun, once one has a result.
 
-    The second begins after `delay` seconds, or at once when the first has failed. The loser is
-    cancelled. Where both fail, the second's error is raised.
+    The second begins after `delay` seconds, or at once when the first has failed. A loser that is
+    still at work is cancelled, and stands as a TimeoutError.
     """
     tasks = [asyncio.create_task(first())]
     try:
         await asyncio.wait(tasks, timeout=delay)
-        if not tasks[0].done() or tasks[0].exception() is not None:
+        if not _good(tasks):
             tasks.append(asyncio.create_task(second()))
-        while True:
-            for number, task in enumerate(tasks):
-                if task.done() and task.exception() is None:
-                    return number, task.result()
-            pending = [task for task in tasks if not task.done()]
-            if not pending:
-                return 1, tasks[-1].result()
+        while not _good(tasks) and (pending := [task for task in tasks if not task.done()]):
             await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        return [_outcome(task) for task in tasks]
     finally:
         await _stopped(tasks)
 
@@ -86,3 +81,6 @@ async def _stopped(tasks: Sequence[asyncio.Task[T]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)  # `gather` would leave a circle behind each that failed
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # else asyncio complains of one that failed behind the winner's back

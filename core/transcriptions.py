@@ -8,7 +8,7 @@ late first choice is hedged with the second.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Protocol, TypeVar, cast
 
@@ -16,13 +16,20 @@ import structlog
 from attrs import define, evolve, field
 
 from junctor.core.attempts import Attempt
-from junctor.core.cards import Capability, Feature
+from junctor.core.cards import Capability, Feature, ModelCard
 from junctor.core.dispatch import Order, verdict
-from junctor.core.errors import JunctorError, ProviderError, ProviderRejectedError
+from junctor.core.errors import (
+    AllCandidatesFailedError,
+    DeadlineExceededError,
+    JunctorError,
+    ProviderAnswerError,
+    ProviderError,
+    ProviderRejectedError,
+)
 from junctor.core.locales import match, primary, understands
 from junctor.core.operations import Trace
 from junctor.core.plans import Candidate, Plan, Wish
-from junctor.core.policy import is_deaf, refusal
+from junctor.core.policy import identification, is_deaf, refusal
 from junctor.core.providers import (
     ChatModel,
     LanguageIdentifier,
@@ -98,17 +105,28 @@ class Transcription:
         """Yield text as it is found, the whole transcript last; raises as `run` does."""
         plan, wish = await self._told(self.wish, self.plan(self.wish))
         if plan.candidates and is_deaf(plan.candidates[0].card):
-            plan = evolve(plan, candidates=plan.candidates[1:])
+            wish = evolve(wish, capability=Capability.TRANSCRIBE)
+            for piece in _in_one_piece(await self._written(wish, self.plan(wish))):
+                yield piece
+            return
 
         def open_(candidate: Candidate) -> AsyncIterator[TranscriptEvent]:
             return self._opened(candidate, wish)
 
-        dispatcher = self.ticket.snapshot.dispatcher
+        dispatcher, is_whole = self.ticket.snapshot.dispatcher, False
         async with aclosing(dispatcher.stream(plan, open_, self.order(plan, wish))) as events:
             async for event in events:
+                is_whole = isinstance(event, Transcript)
                 if isinstance(event, Transcript):
+                    self.ticket.spend_audio()
                     self._compare(plan, event, wish)
                 yield event
+        if not is_whole:
+            raise ProviderAnswerError(
+                "Its stream ended without the whole transcript.",
+                provider=self.ticket.provider or "",
+                model=self.ticket.model or "",
+            )
 
     def plan(self, wish: Wish) -> Plan:
         """Return the plan of a wish, as the plugins leave it."""
@@ -143,8 +161,9 @@ class Transcription:
         return await self.ticket.snapshot.dispatcher.answer(plan, work, order)
 
     async def _told(self, wish: Wish, plan: Plan) -> tuple[Plan, Wish]:
-        """Identify the language and plan again, where the first choice has to be told it."""
-        if not plan.candidates or not plan.candidates[0].needs_language:
+        """Identify the language and plan again, where the first with ears has to be told it."""
+        first = next((one for one in plan.candidates if not is_deaf(one.card)), None)
+        if first is None or not first.needs_language or wish.language is not None:
             return plan, wish
         language = await self._heard_language()
         if language is None:
@@ -162,7 +181,7 @@ class Transcription:
 
         if plan.ensemble:
             return await self._voted(plan, work, wish)
-        if plan.is_hedged:
+        if plan.is_hedged and len(plan.candidates) > 1:
             transcript = await self._raced(plan, work, wish)
         else:
             transcript = await self._answer(plan, work, wish)
@@ -187,22 +206,51 @@ class Transcription:
         )
 
     async def _transcribed(self, candidate: Candidate, wish: Wish) -> Transcript:
-        asked = self._asked(candidate, wish)
-        if candidate.needs_language and asked.language is None:
-            asked = evolve(asked, language=await self._language_for(candidate, wish))
+        asked = await self._told_to(candidate, wish)
         provider = cast("Transcriber", self.ticket.snapshot.provider(candidate.card))
         transcript = await provider.transcribe(asked)
         _check_language(transcript, candidate, wish)
         return transcript
 
-    def _opened(self, candidate: Candidate, wish: Wish) -> AsyncIterator[TranscriptEvent]:
-        card = candidate.card
-        provider = self.ticket.snapshot.provider(card)
+    async def _told_to(self, candidate: Candidate, wish: Wish) -> TranscribeRequest:
+        """Return the request as one candidate gets it, with the language where it needs that."""
         asked = self._asked(candidate, wish)
-        if Capability.STREAM_TRANSCRIBE in card.capabilities:
+        if not candidate.needs_language or asked.language is not None:
+            return asked
+        return evolve(asked, language=await self._language_for(candidate, wish))
+
+    def _opened(self, candidate: Candidate, wish: Wish) -> AsyncIterator[TranscriptEvent]:
+        able = candidate.card.capabilities
+        if Capability.STREAM_TRANSCRIBE not in able and Capability.TRANSCRIBE in able:
+            return self._opened_whole(candidate, wish)
+        if candidate.needs_language and wish.language is None:
+            return self._opened_told(candidate, wish)
+        return self._stream_of(candidate, self._asked(candidate, wish))
+
+    async def _opened_whole(
+        self, candidate: Candidate, wish: Wish
+    ) -> AsyncGenerator[TranscriptEvent, None]:
+        for piece in _in_one_piece(await self._transcribed(candidate, wish)):
+            yield piece
+
+    async def _opened_told(
+        self, candidate: Candidate, wish: Wish
+    ) -> AsyncGenerator[TranscriptEvent, None]:
+        events = self._stream_of(candidate, await self._told_to(candidate, wish))
+        try:
+            async for event in events:
+                yield event
+        finally:
+            stop = getattr(events, "aclose", None)
+            if stop is not None:
+                await stop()
+
+    def _stream_of(
+        self, candidate: Candidate, asked: TranscribeRequest
+    ) -> AsyncIterator[TranscriptEvent]:
+        provider = self.ticket.snapshot.provider(candidate.card)
+        if Capability.STREAM_TRANSCRIBE in candidate.card.capabilities:
             return cast("StreamTranscriber", provider).stream_transcribe(asked)
-        if Capability.TRANSCRIBE in card.capabilities:
-            return _in_one_piece(cast("Transcriber", provider), asked)
         from junctor.core.utterances import clip_over_live
 
         return clip_over_live(cast("LiveTranscriber", provider), asked)
@@ -229,12 +277,7 @@ class Transcription:
         request = IdentifyRequest(
             audio=self.request.audio, allowed=frozenset(self.wish.allowed_languages)
         )
-        wish = Wish(
-            capability=Capability.IDENTIFY_LANGUAGE,
-            seconds=self.wish.seconds,
-            team=self.wish.team,
-            allowed_models=self.wish.allowed_models,
-        )
+        wish = identification(self.wish)
 
         def work(candidate: Candidate) -> Awaitable[Identification]:
             provider = self.ticket.snapshot.provider(candidate.card)
@@ -285,13 +328,23 @@ class Transcription:
             lambda: self._answer(Plan(candidates=rest), work, wish, traces[1]),
         )
         usual = self.ticket.snapshot.dispatcher.health.slow(first[0].card, wish.capability)
-        won = 1
+        results: list[Transcript | Exception] = []
         try:
-            won, transcript = await hedged(*runs, delay=usual)
+            results = await hedged(*runs, delay=usual)
+            answer = next((one for one in results if isinstance(one, Transcript)), None)
+            if answer is None:
+                raise _failure(results)
+            return answer
         finally:
-            self.ticket.trace.add(traces[1 - won])
-            self.ticket.trace.add(traces[won], has_answered=True)
-        return transcript
+            self._trace(traces, results)
+            del results  # what is raised would hold this frame, and the frame hold it
+
+    def _trace(self, traces: Sequence[Trace], results: Sequence[object]) -> None:
+        """Take over what runs at the same time did; the first one with a result has answered."""
+        heard = [isinstance(one, Transcript) for one in results]
+        answered = heard.index(True) if any(heard) else None
+        for number, trace in enumerate(traces):
+            self.ticket.trace.add(trace, has_answered=number == answered)
 
     async def _voted(
         self, plan: Plan, work: Callable[[Candidate], Awaitable[Transcript]], wish: Wish
@@ -302,29 +355,37 @@ class Transcription:
             self._answer(Plan(candidates=(member,)), work, wish, trace, is_optional=True)
             for member, trace in zip(plan.ensemble, traces, strict=True)
         ]
-        results = await gathered(runs)
-        heard: list[tuple[Candidate, Transcript]] = []
-        for member, trace, result in zip(plan.ensemble, traces, results, strict=True):
-            is_heard = isinstance(result, Transcript)
-            self.ticket.trace.add(trace, has_answered=is_heard and not heard)
-            if isinstance(result, Transcript):
-                heard.append((member, result))
-                self.ticket.spend(member.card)
+        results: list[Transcript | Exception] = []
+        try:
+            results = await gathered(runs)
+        finally:
+            self._trace(traces, results)
+        pairs = zip(plan.ensemble, results, strict=True)
+        heard = [(one.card, text) for one, text in pairs if isinstance(text, Transcript)]
         if heard:
-            from junctor.core.rover import vote
-
-            self.ticket.ensemble = tuple(member.card.name for member, _ in heard)
-            weights = [member.card.quality for member, _ in heard]
-            elected = await asyncio.to_thread(vote, [one for _, one in heard], weights)
-            self.quality.voted(self.ticket, [(one.card, text) for one, text in heard], elected)
-            return elected
+            return await self._elected(heard)
         names = {member.card.name for member in plan.ensemble}
         rest = tuple(one for one in plan.candidates if one.card.name not in names)
-        if not rest:
-            raise _worst(results)
+        try:
+            if not rest:
+                raise _failure(results)
+        finally:
+            del results, pairs  # what is raised would hold this frame, and the frame hold it
         transcript = await self._answer(Plan(candidates=rest), work, wish)
         self.ticket.spend_audio()
         return transcript
+
+    async def _elected(self, heard: Sequence[tuple[ModelCard, Transcript]]) -> Transcript:
+        """Return what the members of an ensemble elect; each of them is paid."""
+        from junctor.core.rover import vote
+
+        for card, _ in heard:
+            self.ticket.spend(card)
+        self.ticket.ensemble = tuple(card.name for card, _ in heard)
+        weights = [card.quality for card, _ in heard]
+        elected = await asyncio.to_thread(vote, [text for _, text in heard], weights)
+        self.quality.voted(self.ticket, heard, elected)
+        return elected
 
     async def _translated(self, native: JunctorError) -> Transcript:
         """Write it down in its own language, then let a chat model say it in English."""
@@ -389,18 +450,20 @@ def _check_language(transcript: Transcript, candidate: Candidate, wish: Wish) ->
         raise _rejected(candidate, f"heard {heard}, which is not among the allowed languages")
 
 
-def _worst(results: Sequence[object]) -> BaseException:
-    """Return the error of an ensemble of which nobody answered."""
-    errors = [one for one in results if isinstance(one, BaseException)]
-    causes = [one for one in errors if isinstance(one, ProviderError)]
-    return verdict(causes) if len(causes) == len(errors) else errors[0]
+def _failure(results: Sequence[object]) -> BaseException:
+    """Return the error of runs of which none has an answer: what all of their causes say."""
+    causes: list[ProviderError] = []
+    for error in cast("Sequence[Exception]", results):
+        found = error.causes if isinstance(error, AllCandidatesFailedError) else [error.__cause__]
+        told = [one for one in found if isinstance(one, ProviderError)]
+        if isinstance(error, DeadlineExceededError) or not told:
+            return error
+        causes += told
+    return verdict(causes)
 
 
-async def _in_one_piece(
-    provider: Transcriber, request: TranscribeRequest
-) -> AsyncIterator[TranscriptEvent]:
-    """Stream a transcript of a provider that cannot: one delta, then the whole."""
-    transcript = await provider.transcribe(request)
+def _in_one_piece(transcript: Transcript) -> Iterator[TranscriptEvent]:
+    """Give a whole transcript as a stream does: one delta, then the whole."""
     if transcript.text:
         yield TranscriptDelta(text=transcript.text)
     yield transcript

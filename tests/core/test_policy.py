@@ -412,3 +412,39 @@ def test_a_model_that_must_be_told_is_marked_where_somebody_can_tell() -> None:
     found = planner([mono, ear]).plan(wish(None, language=None))
 
     assert [(one.card.name, one.needs_language) for one in found.candidates] == [("a:mono", True)]
+
+
+def test_of_a_provider_whose_best_model_cannot_the_next_one_is_asked() -> None:
+    """Also where the best one was asked for by name, and left out, before."""
+    cards = [card("a:one", quality=1.0, max_seconds=1.0), card("a:two")]
+    rules = TierPolicy(fallback_chain=("a",))
+    plan = planner(cards).plan(wish("a:one", seconds=2.0, overlays=(rules,)))
+
+    assert names(plan) == ["a:two"]
+    assert list(reasons(plan)) == ["a:one"]
+
+
+def test_one_candidate_at_most_is_one_that_hears() -> None:
+    """A model without ears does not take the only place."""
+    deaf = card("d:one", capabilities=frozenset({Capability.REVISE_TRANSCRIPT}))
+    plan = planner([deaf, *ABC], policy=Policy(max_candidates=1)).plan(wish("d:one"))
+
+    assert names(plan) == ["d:one", "a:one"]
+
+
+def test_caps_of_time_and_of_size_are_both_caps() -> None:
+    """One model takes no such length, the other no such size: it is too much for all."""
+    cards = [card("a:one", max_seconds=1.0), card("b:two", max_bytes=10)]
+    plan = planner(cards).plan(wish(seconds=2.0, bytes=11))
+
+    assert isinstance(refusal(plan), TooLongError)
+
+
+def test_a_helper_is_nobody_that_the_tier_names() -> None:
+    """Who listens is preferred; who translates is paid by token, beyond any price of minutes."""
+    chat = card("c:chat", capabilities=frozenset({Capability.CHAT}), price=5.0)
+    speech = card("a:one", capabilities=frozenset({Capability.TRANSCRIBE}))
+    rules = TierPolicy(provider_preference=("a",), max_price=0.1)
+    helping = Wish(capability=Capability.CHAT, overlays=(rules,))
+
+    assert names(planner([speech, chat]).plan(helping)) == ["c:chat"]
