@@ -1,7 +1,7 @@
 """`POST /speech-to-text/transcribe`: decode, call the gateway, encode."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import msgspec
@@ -27,13 +27,12 @@ from junctor.routers.forms import decode_fields
 from junctor.routers.speech_to_text.errors import STT_FACE
 from junctor.routers.speech_to_text.forms import asked_of, digest_parts
 from junctor.routers.speech_to_text.jobs import (
-    accepted,
     delete_job,
     list_deliveries,
     list_jobs,
     retention_hours,
     show_job,
-    submit,
+    submitted,
 )
 from junctor.routers.speech_to_text.renderings import encoded
 from junctor.routers.speech_to_text.stream import stream
@@ -78,10 +77,10 @@ async def _answered(request: Http, form: TranscribeForm, work: Work) -> Answer |
     ticket = work.ticket
     streams = "text/event-stream" in request.headers.get("accept", "")
     async with Attended(request.receive):
-        if form.callback_url:
-            return await _accepted(form, work)
         if form.idempotency_key:
-            return await _once(form, work)
+            return await _once(form, work, streams=streams)
+        if form.callback_url:
+            return _taken(await submitted(form, work), ticket_headers(ticket))
         if not streams:
             return Answer(body=encoded(await work.answer()), headers=ticket_headers(ticket))
         visit = current_visit()
@@ -96,27 +95,35 @@ async def _answered(request: Http, form: TranscribeForm, work: Work) -> Answer |
     )
 
 
-async def _accepted(form: TranscribeForm, work: Work) -> Answer:
-    """Take the work over as a durable job, whose end is told to the callback."""
-    job = await submit(form, work)
-    return Answer(
-        body=encoded(accepted(job, work.ticket.request_id)),
-        status=202,
-        headers=[*ticket_headers(work.ticket), ("location", f"/speech-to-text/jobs/{job.id}")],
-    )
+def _taken(body: bytes, headers: Sequence[tuple[str, str]]) -> Answer:
+    """Say that the work was taken over as a durable job, whose end is told to the callback."""
+    return Answer(body=body, status=202, headers=headers)
 
 
-async def _once(form: TranscribeForm, work: Work) -> Answer:
+async def _once(form: TranscribeForm, work: Work, *, streams: bool) -> Answer:
     """Answer the same request once, however often it is sent."""
+
+    async def make() -> bytes:
+        if form.callback_url:
+            return await submitted(form, work)
+        return encoded(await work.answer())
+
     call = Call(
         team=work.ticket.principal.team,
         key=form.idempotency_key,
         digest=request_digest(digest_parts(form, work.upload.data)),
         expires_at=time.time() + 3600 * retention_hours(form, work),
     )
-    body, was_there = await work.runtime.idempotency.answer(call, work.shared)
-    replayed = (("idempotent-replayed", "true"),) if was_there else ()
-    return Answer(body=body, headers=[*ticket_headers(work.ticket), *replayed])
+    answering = work.runtime.idempotency.answer(call, lambda: work.shared(make))
+    body, was_there = await answering
+    headers = ticket_headers(work.ticket)
+    headers += [("idempotent-replayed", "true")] if was_there else []
+    if form.callback_url:
+        return _taken(body, headers)
+    if streams:
+        event = b"event: transcript.done\ndata: " + body + b"\n\n"
+        return Answer(body=event, media_type="text/event-stream", headers=headers)
+    return Answer(body=body, headers=headers)
 
 
 async def _events(work: Work, clip: Clip, visit: Visit) -> AsyncGenerator[bytes, None]:

@@ -69,9 +69,9 @@ def retention_hours(form: TranscribeForm, work: Work) -> float:
     return min(hours, MAX_RETENTION_HOURS)
 
 
-async def submit(form: TranscribeForm, work: Work) -> Job:
+async def submitted(form: TranscribeForm, work: Work) -> bytes:
     """
-    Check a request as far as that goes without doing it, and take it over as a job.
+    Check a request as far as that goes without doing it, take it over as a job, and say so.
 
     Raises:
         InvalidRequestError: the callback's URL leads where none may.
@@ -95,7 +95,15 @@ async def submit(form: TranscribeForm, work: Work) -> Job:
         callback_url=form.callback_url,
         retention_hours=hours,
     )
-    return await runtime.jobs.submit(KIND, team=team, payload=msgspec.to_builtins(payload))
+    job = await runtime.jobs.submit(KIND, team=team, payload=msgspec.to_builtins(payload))
+    return encoded(
+        Accepted(
+            status="accepted",
+            job_id=job.id,
+            request_id=ticket.request_id,
+            status_url=f"/speech-to-text/jobs/{job.id}",
+        )
+    )
 
 
 def _after(hours: float) -> float:
@@ -160,16 +168,6 @@ def register_jobs(runtime: Runtime) -> None:
     work = Transcriber(runtime)
     runtime.jobs.register(KIND, work)
     runtime.callbacks.register(KIND, work.told)
-
-
-def accepted(job: Job, request_id: str) -> Accepted:
-    """Return the answer to a submission."""
-    return Accepted(
-        status="accepted",
-        job_id=job.id,
-        request_id=request_id,
-        status_url=f"/speech-to-text/jobs/{job.id}",
-    )
 
 
 async def status(job: Job, runtime: Runtime, *, has_result: bool = True) -> JobStatus:

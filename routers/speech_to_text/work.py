@@ -1,7 +1,7 @@
 """The transcription of one request, whoever waits for it: its client, several, or a job."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -18,7 +18,7 @@ from junctor.core.tickets import Ticket
 from junctor.core.transcripts import Transcript
 from junctor.routers.multipart import Form
 from junctor.routers.speech_to_text.forms import Asked
-from junctor.routers.speech_to_text.renderings import encoded, transcription
+from junctor.routers.speech_to_text.renderings import transcription
 
 CONTRACT = "speech-to-text"
 
@@ -60,11 +60,11 @@ class Work:
             heard = await self.runtime.gateway.transcribe(self.ticket, wanted, self.asked.choice)
         return await self.rendered(heard)
 
-    async def shared(self) -> bytes:
-        """Return the encoded answer, for everybody who waits; settles its own ticket."""
+    async def shared(self, make: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return what `make` does, for everybody who waits; settles its own ticket."""
         self.is_shared = True
         async with self.ticket:
-            return encoded(await self.answer())
+            return await make()
 
     async def rendered(self, heard: Transcript) -> msgspec.Struct:
         """Return a transcript as this contract answers it, and note it in the audit."""

@@ -144,6 +144,21 @@ async def test_a_job_that_fails_says_so_and_costs_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+async def test_a_submission_with_a_key_is_one_job(tmp_path: Path) -> None:
+    """Sent again it names the same job, which is done and told once."""
+    fake = provider("azure")
+    async with office(tmp_path, fake) as (_, client, mail):
+        fields = {"provider": "azure", "callback_url": mail.url, "idempotency_key": "k"}
+        first, second = await post(client, **fields), await post(client, **fields)
+        await ended(client, first.json()["job_id"])
+        jobs = (await client.get("/speech-to-text/jobs")).json()["data"]
+
+    assert (first.status_code, second.status_code) == (202, 202)
+    assert [one["job_id"] for one in jobs] == [first.json()["job_id"]] == [second.json()["job_id"]]
+    assert len(fake.calls) == 1
+
+
+@pytest.mark.slow
 async def test_a_deleted_job_stops_and_its_audio_is_gone(tmp_path: Path) -> None:
     """The work is cancelled, and nothing of it is kept."""
     fake = provider("azure", then=Hang())
