@@ -19,8 +19,9 @@ from junctor.core.errors import ProviderError, ProviderRejectedError, ProviderUn
 from junctor.core.hooks import PROJECT, hookimpl
 from junctor.core.inspection import checked
 from junctor.core.plugin_status import State
+from junctor.core.requests import ReviseRequest
 from junctor.core.testing.clips import silent_clip
-from junctor.core.testing.fakes import FakeTranscriber, fake_card
+from junctor.core.testing.fakes import FakeTranscriber, fake_card, transcript_of
 from tests.fakes.plugins import plugins
 from tests.fakes.server import Served, server_settings, serving
 
@@ -125,7 +126,17 @@ def test_counter_passes_the_kit(page, tmp_path):
     printed = done.stdout.decode()
 
     assert done.returncode == 0, printed
-    assert int(re.findall(r"(\d+) passed", printed)[0]) >= 18
+    assert int(re.findall(r"(\d+) passed", printed)[0]) >= 32
+
+
+async def test_editor_corrects_the_draft(page):
+    """The words change, the times stay."""
+    draft = transcript_of("the quick brown focks", seconds=2.0)
+    revised = await page["editor"].Editor().revise(ReviseRequest(transcript=draft))
+    (segment,) = revised.segments
+
+    assert (revised.text, segment.text) == ("the quick brown fox", "the quick brown fox")
+    assert (segment.start, segment.end, revised.words) == (0.0, 2.0, ())
 
 
 KIT = next(
