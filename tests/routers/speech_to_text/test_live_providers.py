@@ -1,17 +1,21 @@
 """The live socket over real adapters and a real engine: vendors that break, and pocketsphinx."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from junctor.conf.settings import Live, Settings
 from junctor.core.providers import Provider
+from junctor.core.testing.fakes import FakeTranscriber, Say
 from junctor.plugins.local.sphinx import SphinxProvider, SphinxSettings
 from junctor.plugins.remote import assemblyai, deepgram
 from tests.fakes.vendors.assemblyai import TEXT, AssemblyAIFake
 from tests.fakes.vendors.deepgram import DeepgramFake
 from tests.plugins.local.voices import say
 from tests.routers.speech_to_text.test_stream import client, house
+from tests.waiting import until
 
 SPEECH = say("the weather is very nice").data[44:]
 
@@ -104,3 +108,28 @@ async def test_a_local_engine_listens(tmp_path: Path) -> None:
     assert (code, len(one.of("final"))) == (1000, 2)
     assert times[1] - times[0] == pytest.approx(again, abs=0.2)
     assert one.got[-1]["words"][0]["start"] < 1.5
+
+
+@pytest.mark.slow
+async def test_an_engine_is_killed_while_somebody_speaks(tmp_path: Path) -> None:
+    """Its next process, or the next model, hears what it had not finished, where it was said."""
+    sphinx = SphinxProvider(SphinxSettings())
+    spare = FakeTranscriber("spare", then=Say("by the spare"))
+    policy = {"medium": {"fallback_chain": ["spare"]}}
+    async with house(tmp_path, sphinx, spare) as served, client(served) as one:
+        await one.start(provider="sphinx", accuracy_language_policy=policy)
+        await one.say(SPEECH + bytes(64_000), size=3_200)
+        await one.until("final")
+        pid = sphinx.engines()["en-us"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)  # so that it is at work when it dies
+        await one.say(SPEECH + bytes(64_000), size=3_200)
+        await until(lambda: sphinx.engines()["en-us"].running)
+        os.kill(pid, signal.SIGKILL)
+        code = await one.end()
+
+    first, second = one.of("final")
+    apart = second["start"] - first["start"]
+    assert (code, sphinx.engines()["en-us"].crashes) == (1000, 1)
+    assert apart == pytest.approx(2 + len(SPEECH) / 32_000, abs=0.2)
+    assert second["text"]
