@@ -46,7 +46,7 @@ class Ticket:
     sample_rate: int = 0
     """Sample rate of the media, Hz."""
     served_frames: int = 0
-    """Sample frames whose text has reached the client; a whole answer serves all of them."""
+    """Sample frames whose text has reached the client piece by piece, before a whole answer."""
     is_paid: bool = False
     """Whether an earlier run of the same job was charged for it."""
     is_live: bool = False
@@ -59,6 +59,7 @@ class Ticket:
     """`ok`, `cancelled`, or the class name of what ended it; an error itself would keep all alive."""
     held: Held
     """What admission took."""
+    _is_whole: bool = field(default=False, init=False)
     _is_closed: bool = field(default=False, init=False)
 
     @property
@@ -93,8 +94,8 @@ class Ticket:
         self.held.buffered += size
 
     def serve_all(self) -> None:
-        """Note that the whole answer goes to the client: all of the media is charged."""
-        self.served_frames = self.frames
+        """Note that the whole answer is there: all of the media is charged if all goes well."""
+        self._is_whole = True
 
     def serve_part(self, delta: TranscriptDelta) -> None:
         """Note what a piece of a stream covers, as far as the provider tells its time."""
@@ -151,9 +152,7 @@ class Ticket:
 
         A stream calls it before its last item leaves, so that a kill cannot come in between.
         """
-        # A failure is never charged; a client that left pays for what had reached it.
-        is_charged = self.is_live or self.outcome in {"ok", "cancelled"}
-        frames = self.served_frames if is_charged and not self.is_paid else 0
+        frames = 0 if self.is_paid else self._charged_frames()
         if frames == 0:
             self.reservation.release(self.outcome)
             return
@@ -166,6 +165,13 @@ class Ticket:
             cost=self.cost,
             attempts=self.attempts,
         )
+
+    def _charged_frames(self) -> int:
+        # A failure is never charged; a client that left pays for what had reached it.
+        if self._is_whole and self.outcome == "ok":
+            return self.frames
+        is_charged = self.is_live or self.outcome in {"ok", "cancelled"}
+        return self.served_frames if is_charged else 0
 
     async def __aenter__(self) -> Self:
         return self
