@@ -6,6 +6,7 @@ The tree is frozen: a reload builds another one. Times are seconds, sizes are by
 the two.
 """
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -17,6 +18,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 SECRET_BYTES = 32
 """Shortest key of HS256: as long as its hash (RFC 7518, section 3.2)."""
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
+"""As browsers write it (RFC 6454, section 6.1)."""
 
 
 class Secret:
@@ -59,6 +62,16 @@ class Server(Base, frozen=True, kw_only=True):
     """Port to listen on; 0 takes a free one."""
     shutdown_grace: Seconds = 30.0
     """Time that requests under way get to finish at shutdown."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may call it from a browser, as `https://app.example.com`; `*` for any."""
+
+    def __post_init__(self) -> None:
+        for origin in self.cors_origins:
+            if origin != "*" and _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    "`cors_origins` has to be of origins such as `https://app.example.com` or "
+                    "`http://127.0.0.1:3000`: no path, no capitals, no slash at the end"
+                )
 
 
 class Storage(Base, frozen=True, kw_only=True):
@@ -267,8 +280,8 @@ class Live(Base, frozen=True, kw_only=True):
 
     open_timeout: Seconds = 10.0
     """Time until a candidate takes audio, all candidates together."""
-    stall: Seconds = 10.0
-    """Time in which speech brings an answer; a candidate that is silent for longer has failed."""
+    stall: Seconds = 20.0
+    """Time in which speech brings an answer; longer than the turns of models without partials."""
     max_replay: Annotated[float, Meta(ge=1)] = 60.0
     """Seconds of audio kept for the next candidate; a client that is further ahead has to wait."""
     max_speed: Annotated[float, Meta(ge=1)] = 4.0
