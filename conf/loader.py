@@ -6,12 +6,12 @@ given), `JUNCTOR_DATA_DIR` (overrides `storage.data_dir`), `HOME` (for `~`), and
 as `${NAME}` or `${NAME:-default}` inside strings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
 from junctor.conf.decoding import decode
-from junctor.conf.settings import Settings
+from junctor.conf.settings import Policy, Settings, Team, TierPolicy
 from junctor.conf.sources import Keys, Merged, Source, Table, dotted, merge, origin
 from junctor.core.errors import ConfigError
 
@@ -73,20 +73,33 @@ def _expanded(folder: str, environ: Mapping[str, str]) -> str:
 
 
 def _check_names(settings: Settings) -> None:
-    """Check that candidates are written `provider:model`, which no type can say."""
+    """Check how providers and models are written, which no type can say."""
     for name, model in settings.models.items():
         _check_candidates(settings, ("models", name, "chain"), model.chain)
-    for tier, policy in settings.policy.tiers.items():
-        chain = policy.fallback_chain
-        _check_candidates(settings, ("policy", "tiers", tier, "fallback_chain"), chain)
+    for at, policy in _tiers(settings):
+        for key in ("provider_preference", "fallback_chain", "ensemble"):
+            _check_candidates(settings, (*at, key), getattr(policy, key), takes_providers=True)
 
 
-def _check_candidates(settings: Settings, at: Keys, chain: tuple[str, ...]) -> None:
+def _tiers(settings: Settings) -> Iterator[tuple[Keys, TierPolicy]]:
+    owners: dict[Keys, Policy | Team] = {
+        ("teams", name): one for name, one in settings.teams.items()
+    }
+    owners |= {("policy",): settings.policy, ("team_defaults",): settings.team_defaults}
+    for at, owner in owners.items():
+        for tier, policy in owner.tiers.items():
+            yield (*at, "tiers", tier), policy
+
+
+def _check_candidates(
+    settings: Settings, at: Keys, chain: tuple[str, ...], *, takes_providers: bool = False
+) -> None:
+    wanted = "a provider or 'provider:model'" if takes_providers else "'provider:model'"
     for index, candidate in enumerate(chain):
         provider, colon, model = candidate.partition(":")
-        if not (provider and colon and model):
+        if not (provider and (model if colon else takes_providers)):
             raise ConfigError(
-                f"Expected 'provider:model', got {candidate!r}.",
+                f"Expected {wanted}, got {candidate!r}.",
                 file=origin(settings.origins, at),
                 key=dotted((*at, index)),
             )

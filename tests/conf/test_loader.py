@@ -175,7 +175,12 @@ def test_number_may_come_from_the_environment(write):
         (
             "[policy.tiers.low]\nfallback_chain = ['x:']",
             "policy.tiers.low.fallback_chain[0]",
-            "Expected 'provider:model', got 'x:'.",
+            "Expected a provider or 'provider:model', got 'x:'.",
+        ),
+        (
+            "[teams.a.tiers.high]\nensemble = ['x', ':y']",
+            "teams.a.tiers.high.ensemble[1]",
+            "Expected a provider or 'provider:model', got ':y'.",
         ),
         (
             "[policy.tiers.lo]",
@@ -194,6 +199,15 @@ def test_wrong_value_names_file_key_and_what_was_expected(write, text, key, said
     path = write(text)
 
     assert str(refusal(path)) == f"{path}: {key}: {said}"
+
+
+def test_tiers_name_providers_or_models(write):
+    """Of a provider its best model is meant, in each of their lists."""
+    lists = "provider_preference = ['x']\nfallback_chain = ['y', 'z:m:1']\nensemble = ['y']\n"
+    settings = load(write(f"[policy.tiers.low]\n{lists}[team_defaults.tiers.low]\n{lists}"), {})
+
+    assert settings.policy.tiers["low"] == settings.team_defaults.tiers["low"]
+    assert settings.policy.tiers["low"].fallback_chain == ("y", "z:m:1")
 
 
 def test_error_names_the_file_that_set_the_value(write):
