@@ -199,15 +199,16 @@ class _Draft:
             self.excluded.append(Exclusion(model=deaf.name, reason=reason, fault=Fault.REQUEST))
 
     def _ensemble(self, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-        members = {candidates[0].card.name: candidates[0]}
+        """Return the first choice that hears, and who is asked with it; empty for nobody."""
+        first = next(one for one in candidates if not is_deaf(one.card))
+        members = {first.card.name: first}
         for one in self.rules.ensemble:
             for name in self._of_provider(one):
                 if name not in members and self._judge(name, Place.ENSEMBLE) is None:
-                    members[name] = self._candidate(self.catalog.cards[name], Place.ENSEMBLE)
+                    members[name] = Candidate(card=self.catalog.cards[name], place=Place.ENSEMBLE)
                 if name in members:
                     break
-        hearing = tuple(one for one in members.values() if not is_deaf(one.card))
-        return hearing if len(hearing) > 1 else ()
+        return tuple(members.values()) if len(members) > 1 else ()
 
     def _resolved(self, model: str) -> list[str]:
         names = self.catalog.resolve(model)

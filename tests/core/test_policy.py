@@ -390,6 +390,16 @@ def test_an_ensemble_has_the_first_choice_and_those_that_fit() -> None:
     assert lonely.ensemble == ()
 
 
+def test_the_ensemble_of_a_reviser_begins_with_who_hears_first() -> None:
+    """What it reasons over is voted by the preferred model and the others, as without it."""
+    deaf = card("claude:one", capabilities=frozenset({Capability.REVISE_TRANSCRIPT}))
+    rules = TierPolicy(provider_preference=("a",), ensemble=("b", "claude"))
+    cards = [deaf, card("a:one"), card("b:one")]
+    found = planner(cards).plan(wish("claude:one", overlays=(rules,)))
+
+    assert [one.card.name for one in found.ensemble] == ["a:one", "b:one"]
+
+
 def test_auto_language_takes_who_knows_one_of_those_allowed() -> None:
     """A model that detects, but knows none of them, is left out."""
     cards = [
