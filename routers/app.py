@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -11,7 +12,7 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.routes import HTTPRoute
 from litestar.utils import join_paths
 
-from junctor.conf.settings import Settings
+from junctor.conf.settings import Server, Settings
 from junctor.core.complaints import Complaints
 from junctor.core.faces import ERROR_FACE, ErrorFace, ErrorFaces
 from junctor.core.gateway import Gateway
@@ -104,6 +105,7 @@ def _build(runtime: Runtime, settings: Settings, routers: Sequence[Router]) -> L
             "gateway": Provide(provide_gateway, sync_to_thread=False),
             "runtime": Provide(provide_runtime, sync_to_thread=False),
         },
+        cors_config=_cors(settings.server),
         exception_handlers={Exception: answer, HTTPException: answer},
         lifespan=[lifespan],
         logging_config=None,
@@ -113,6 +115,13 @@ def _build(runtime: Runtime, settings: Settings, routers: Sequence[Router]) -> L
     )
     faces.by_prefix.update(_faces_in(app))
     return app
+
+
+def _cors(settings: Server) -> CORSConfig | None:
+    """Let pages of these origins in; keys come in headers, so no cookie is ever asked for."""
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(allow_origins=list(settings.cors_origins), expose_headers=["*"])
 
 
 def _faces_in(app: Litestar) -> Iterator[tuple[str, ErrorFace]]:

@@ -1,4 +1,6 @@
-from junctor.conf.settings import Secret, Settings
+import pytest
+
+from junctor.conf.settings import Secret, Server, Settings
 
 
 def test_secret_does_not_show_itself():
@@ -26,3 +28,19 @@ def test_empty_secret_is_false():
 def test_all_settings_have_defaults():
     """Nothing has to be configured."""
     assert Settings() == Settings()
+
+
+@pytest.mark.parametrize("origin", ["https://a.example", "http://[::1]:3000", "app://desk", "*"])
+def test_origins_of_pages(origin):
+    """As a browser writes them, or any."""
+    assert Server(cors_origins=(origin,)).cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://a.example/", "a.example", "https://A.example", "https://*.example", "null", ""],
+)
+def test_origins_that_no_browser_sends(origin):
+    """They would never match, or match too much; better said at the start."""
+    with pytest.raises(ValueError, match="cors_origins"):
+        Server(cors_origins=(origin,))

@@ -59,4 +59,4 @@ def test_secrets_are_hidden():
 
 def test_origins_are_not_shown():
     """They are no setting."""
-    assert "origins" not in show(load(None, {}))
+    assert "origins" not in tomllib.loads(show(load(None, {})))

@@ -6,7 +6,7 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from structlog.testing import capture_logs
 
-from junctor.conf.settings import Loader
+from junctor.conf.settings import Loader, Server
 from junctor.core.errors import ForbiddenError, PluginError
 from junctor.core.gateway import Gateway
 from junctor.core.hooks import hookimpl
@@ -106,3 +106,55 @@ async def test_errors_of_the_tree_are_rendered_everywhere(bare):
         detail = (await answer.json())["error"]
 
     assert (403, "Not you.") == (answer.status, detail["message"])
+
+
+ORIGIN = "https://app.example.com"
+
+
+async def answers_to_a_page(folder, **more) -> list[tuple[int, str | None]]:
+    """What a browser is told, whose page is of `ORIGIN`: in advance, then with good and bad key."""
+    settings = server_settings(folder, server=Server(port=0, **more))
+    asks = {"Access-Control-Request-Method": "POST"}
+    asks["Access-Control-Request-Headers"] = "authorization, x-request-id"
+    path = "/speech-to-text/transcribe"
+    async with (
+        serving(settings, FakeTranscriber()) as server,
+        aiohttp.ClientSession(server.url, headers={"Origin": ORIGIN}) as http,
+        http.options(path, headers=asks) as ahead,
+        http.get("/v1/models", headers=server.authorization) as good,
+        http.post(path) as bad,
+    ):
+        if ahead.status == 204 and more:
+            assert "authorization" in ahead.headers["Access-Control-Allow-Headers"]
+        return [
+            (one.status, one.headers.get("Access-Control-Allow-Origin"))
+            for one in (ahead, good, bad)
+        ]
+
+
+async def test_pages_of_an_origin_that_may(tmp_path):
+    """They may send keys, and read errors too."""
+    answers = await answers_to_a_page(tmp_path, cors_origins=("http://a.example", ORIGIN))
+
+    assert [(204, ORIGIN), (200, ORIGIN), (401, ORIGIN)] == answers
+
+
+async def test_pages_of_any_origin(tmp_path):
+    """What needs no cookie can be opened to all."""
+    answers = await answers_to_a_page(tmp_path, cors_origins=("*",))
+
+    assert [(204, "*"), (200, "*"), (401, "*")] == answers
+
+
+async def test_pages_of_an_origin_that_may_not(tmp_path):
+    """Refused in advance, and what they read all the same they are not shown."""
+    answers = await answers_to_a_page(tmp_path, cors_origins=("https://example.com",))
+
+    assert [(400, None), (200, None), (401, None)] == answers
+
+
+async def test_no_page_unless_it_is_said(tmp_path):
+    """A browser that is told nothing keeps pages of other origins out."""
+    answers = await answers_to_a_page(tmp_path)
+
+    assert [(204, None), (200, None), (401, None)] == answers
