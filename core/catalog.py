@@ -102,6 +102,8 @@ class Catalog:
         provider, _, model = name.partition(":")
         if provider in self.absences:
             return self.absences[provider].reason
+        if provider in self.providers and not model:
+            return "none of its models does this"
         if provider in self.providers:
             return f"{provider} serves no model {model!r}"
         return "not installed"

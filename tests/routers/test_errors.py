@@ -46,6 +46,7 @@ from junctor.core.errors import (
 )
 from junctor.core.faces import ERROR_FACE, ErrorFace, ErrorFaces, ErrorRow
 from junctor.core.hooks import hookimpl
+from junctor.core.net.guard import UrlError
 from junctor.routers.app import create_app
 from junctor.routers.errors import as_junctor_error
 from junctor.routers.openai.errors import OPENAI_FACE
@@ -59,6 +60,7 @@ SAMPLES: tuple[JunctorError, ...] = (
     RequestError("odd"),
     InvalidRequestError("bad", param="language"),
     UnsupportedOptionError("no words", param="timestamp_granularities"),
+    UrlError("not there", reason="address", param="callback_url"),
     MediaError("not audio"),
     TooLargeError(limit_bytes=10),
     TooLongError(limit_seconds=10),
