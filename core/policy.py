@@ -200,12 +200,12 @@ class _Draft:
 
     def _ensemble(self, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         """Return the first choice that hears, and who is asked with it; empty for nobody."""
-        first = next(one for one in candidates if not is_deaf(one.card))
-        members = {first.card.name: first}
+        hearing = [one for one in candidates if not is_deaf(one.card)]
+        members = {one.card.name: one for one in hearing[:1]}
         for one in self.rules.ensemble:
             for name in self._of_provider(one):
                 if name not in members and self._judge(name, Place.ENSEMBLE) is None:
-                    members[name] = Candidate(card=self.catalog.cards[name], place=Place.ENSEMBLE)
+                    members[name] = self._candidate(self.catalog.cards[name], Place.ENSEMBLE)
                 if name in members:
                     break
         return tuple(members.values()) if len(members) > 1 else ()
