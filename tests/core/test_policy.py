@@ -424,6 +424,15 @@ def test_a_model_that_must_be_told_is_marked_where_somebody_can_tell() -> None:
     assert [(one.card.name, one.needs_language) for one in found.candidates] == [("a:mono", True)]
 
 
+def test_a_member_of_an_ensemble_that_must_be_told_is_marked_too() -> None:
+    """As it is where it stands in a chain."""
+    mono = card("b:mono", features=frozenset[Feature]())
+    rules = TierPolicy(ensemble=("b",))
+    found = planner([card("a:one"), mono]).plan(wish("a:one", language=None, overlays=(rules,)))
+
+    assert [one.needs_language for one in found.ensemble] == [False, True]
+
+
 def test_of_a_provider_whose_best_model_cannot_the_next_one_is_asked() -> None:
     """Also where the best one was asked for by name, and left out, before."""
     cards = [card("a:one", quality=1.0, max_seconds=1.0), card("a:two")]
