@@ -174,8 +174,12 @@ class _Draft:
             self.candidates.append(self._candidate(card, place))
 
     def _candidate(self, card: ModelCard, place: Place) -> Candidate:
-        needs = self.wish.language is None and not _detects(card)
-        return Candidate(card=card, place=place, needs_language=needs)
+        return Candidate(card=card, place=place, needs_language=self._must_be_told(card))
+
+    def _must_be_told(self, card: ModelCard) -> bool:
+        """Say whether a model that is to listen has to be told the language, which is open."""
+        listens = self.wish.capability in SERVES
+        return listens and self.wish.language is None and not _detects(card)
 
     def finished(self) -> Plan:
         """Return the plan, with ears behind a model that has none, and the ensemble beside it."""
@@ -283,7 +287,7 @@ class _Draft:
         reason = None
         if is_deaf(card) and (self.candidates or place is Place.ENSEMBLE):
             reason = "reasons over a transcript of others, so it can only be the first choice"
-        elif self.wish.language is None and not _detects(card):
+        elif self._must_be_told(card):
             # Named by an operator or a caller, a model of one language is taken at their word.
             is_named = place in {Place.REQUESTED, Place.FALLBACK, Place.PREFERRED, Place.TIER_CHAIN}
             if (not is_named or self.wish.allowed_languages) and not self._is_identified():

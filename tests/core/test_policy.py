@@ -424,6 +424,14 @@ def test_a_model_that_must_be_told_is_marked_where_somebody_can_tell() -> None:
     assert [(one.card.name, one.needs_language) for one in found.candidates] == [("a:mono", True)]
 
 
+def test_a_model_that_must_be_told_may_tell_others_and_itself() -> None:
+    """One that listens, has to know the language, and identifies it in a call of its own."""
+    both = card("a:both", features=frozenset[Feature]())
+    found = planner([both]).plan(wish(None, language=None, allowed_languages=("th", "en")))
+
+    assert [(one.card.name, one.needs_language) for one in found.candidates] == [("a:both", True)]
+
+
 def test_a_member_of_an_ensemble_that_must_be_told_is_marked_too() -> None:
     """As it is where it stands in a chain."""
     mono = card("b:mono", features=frozenset[Feature]())
