@@ -1,5 +1,7 @@
 """ROVER: transcripts vote on each word."""
 
+import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,3 +116,32 @@ def test_the_error_rate_counts_words_and_thai_characters() -> None:
     assert error_rate("Hello, world!", "hello world", "en") == 0.0
     assert error_rate("ครับ", "ครบ", "th") == 0.25
     assert tokens("ก ข", "th") == ["ก", "ข"]
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_a_long_recording_is_voted_on_in_windows(*, times: bool) -> None:
+    """What is misheard here and there is put right all along, and so is what one left out."""
+    truth = [f"word{n * 7919 % 1013}" for n in range(1600)]
+    gap = range(900, 1100)
+    first = [word if n % 9 or n in gap else "mistaken" for n, word in enumerate(truth)]
+    whole = said(" ".join(truth), times=times)
+    rest = [n for n in range(1600) if n not in gap]
+    second = evolve(
+        whole,
+        text=" ".join(truth[n] for n in rest),
+        words=tuple(whole.words[n] for n in rest) if times else (),
+    )
+
+    assert elected(said(" ".join(first), times=times), second, whole) == " ".join(truth)
+
+
+def test_speakers_are_those_of_one_transcript() -> None:
+    """Each provider has its own names for them."""
+    one, other = said("yes no"), said("yes now")
+    first = evolve(one, words=tuple(evolve(word, speaker="A") for word in one.words))
+    second = evolve(
+        other, words=tuple(evolve(word, speaker="1", confidence=1.0) for word in other.words)
+    )
+    found = vote([first, second], [0.9, 0.89])
+
+    assert [(word.text, word.speaker) for word in found.words] == [("yes", "A"), ("now", "A")]
