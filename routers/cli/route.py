@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from junctor.conf.settings import TierPolicy
 from junctor.core.cards import Capability, Feature, Tier
 from junctor.routers.cli.options import config_option, json_option, load_settings
 from junctor.routers.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from junctor.conf.settings import Settings
+    from junctor.conf.settings import Settings, TierPolicy
     from junctor.core.plans import Plan, Wish
     from junctor.core.tiers import Tongue
 
@@ -105,11 +104,12 @@ def explain(  # noqa: PLR0913  # one parameter for each option
         raise SystemExit(1)
 
 
-def _layers(tiers: Mapping[Any, TierPolicy], tier: str) -> tuple[TierPolicy, ...]:
+def _layers(tiers: "Mapping[Any, TierPolicy]", tier: str) -> "tuple[TierPolicy, ...]":
     return (tiers[tier],) if tier in tiers else ()
 
 
-def _tongue(house: TierPolicy, language: str | None, allowed: tuple[str, ...]) -> "Tongue":
+def _tongue(house: "TierPolicy", language: str | None, allowed: tuple[str, ...]) -> "Tongue":
+    from junctor.conf.settings import TierPolicy
     from junctor.core.tiers import tongue
 
     says_nothing = language is None and house.language is None and house.language_mode is None
