@@ -2,25 +2,19 @@
 
 import asyncio
 import json
-import os
 import shutil
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 import pytest_asyncio
-from attrs import frozen
 
-BOOK = Path("/usr/share/pocketsphinx/test/data/librivox")
-"""Read sentences of a novel, from Debian's pocketsphinx-testdata."""
-SPEAKERS = Path("/usr/share/sounds/alsa")
-"""Names of loudspeakers, 48 kHz, from Debian's alsa-utils."""
+from tests.clients.recordings import BOOK, SPEAKERS, errors, needed, sentences
+from tests.clients.shipped import Server, shipped
+
 NODE = Path(__file__).parent / "node"
 MODEL = "sphinx:en-us"
-COMMAND = (sys.executable, "-m", "junctor.routers.cli")
 
 pytestmark = [
     pytest.mark.tools,
@@ -30,60 +24,12 @@ pytestmark = [
 ]
 
 
-def needed(*paths: Path | str | None) -> None:
-    """Skip where a tool is missing; in CI that is a failure."""
-    missing = [str(path) for path in paths if path is None or not Path(path).exists()]
-    if missing:
-        reason = f"not installed: {missing}; .ci/run installs what is needed"
-        assert not os.environ.get("CI"), reason
-        pytest.skip(reason)
-
-
-def sentences() -> dict[Path, list[str]]:
-    """Return each recording of the book and the words said in it."""
-    found = {}
-    for line in (BOOK / "transcription").read_text("utf-8").splitlines():
-        words = line.partition("<s>")[2].partition("</s>")[0].split()
-        found[BOOK / f"{line.rpartition('(')[2].rstrip(')')}.wav"] = words
-    return found
-
-
-def errors(said: Sequence[str], heard: Sequence[str]) -> int:
-    """Return the word edits between two sentences (Levenshtein)."""
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(said, start=1):
-        last, row[0] = row[0], i
-        for j, other in enumerate(heard, start=1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (word != other))
-    return row[-1]
-
-
-@frozen
-class Server:
-    url: str
-    key: str
-
-    def sdk(self) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(api_key=self.key, base_url=f"{self.url}/v1", max_retries=0)
-
-
 @pytest_asyncio.fixture(name="server", scope="module", loop_scope="module")
 async def _server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
     """Serve with the embedded defaults, in a process of its own."""
     needed(BOOK, SPEAKERS)
-    folder = tmp_path_factory.mktemp("data")
-    env = {**os.environ, "JUNCTOR_DATA_DIR": str(folder)}
-    create = await asyncio.create_subprocess_exec(
-        *COMMAND, *("keys", "create", "--team", "acme"), env=env, stdout=asyncio.subprocess.PIPE
-    )
-    key = (await create.communicate())[0].decode().strip()
-    child = await asyncio.create_subprocess_exec(
-        *COMMAND, *("serve", "--port", "0"), env=env, stdout=asyncio.subprocess.PIPE
-    )
-    assert child.stdout is not None
-    yield Server((await child.stdout.readline()).decode().split()[-1], key)
-    child.terminate()
-    assert await child.wait() == 0
+    async with shipped(tmp_path_factory.mktemp("defaults")) as server:
+        yield server
 
 
 async def test_a_novel_is_written_down(server: Server) -> None:
