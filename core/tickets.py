@@ -51,6 +51,8 @@ class Ticket:
     """Whether an earlier run of the same job was charged for it."""
     is_live: bool = False
     """A live session: what was served before it broke is charged too."""
+    planned: tuple[str, ...] = ()
+    """The candidates of its plan in order, `provider:model`."""
     ensemble: tuple[str, ...] = ()
     """The members of an ensemble whose words were voted, `provider:model`; empty for none."""
     cost: float = 0.0
@@ -76,6 +78,11 @@ class Ticket:
     def attempts(self) -> int:
         """Attempts made at providers."""
         return self.trace.attempts
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is settled, and nothing may be served on it any more."""
+        return self._is_closed
 
     @property
     def audio_seconds(self) -> float:

@@ -129,8 +129,11 @@ class Transcription:
             )
 
     def plan(self, wish: Wish) -> Plan:
-        """Return the plan of a wish, as the plugins leave it."""
-        return self.hooks.plan(self.ticket.snapshot.planner.plan(wish), wish)
+        """Return the plan of a wish, as the plugins leave it; that of the request is shown."""
+        plan = self.hooks.plan(self.ticket.snapshot.planner.plan(wish), wish)
+        if wish.capability is self.wish.capability:
+            self.ticket.planned = tuple(one.card.name for one in plan.candidates)
+        return plan
 
     def order(self, plan: Plan, wish: Wish, trace: Trace | None = None) -> Order:
         """

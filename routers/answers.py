@@ -22,13 +22,16 @@ Headers = Iterable[tuple[str, str]]
 
 
 def ticket_headers(ticket: Ticket) -> list[tuple[str, str]]:
-    """Return who answered after how many attempts, and where the team's rate limit stands."""
+    """Return the plan, who answered after how many attempts, and where the rate limit stands."""
     headers = [
         ("x-junctor-attempts", str(ticket.attempts)),
         ("x-ratelimit-limit-requests", str(ticket.rate.limit)),
         ("x-ratelimit-remaining-requests", str(ticket.rate.remaining)),
         ("x-ratelimit-reset-requests", f"{ticket.rate.reset:.3g}s"),
     ]
+    if ticket.planned:
+        names = ", ".join(ticket.planned).encode("ascii", "replace").decode()
+        headers.append(("x-junctor-plan", names))
     if ticket.provider is not None:
         headers.append(("x-junctor-provider", ticket.provider))
     return headers

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +13,16 @@ import pytest
 from attrs import evolve
 
 from junctor.conf.settings import Policy, Team, TierPolicy
+from junctor.contracts.speech_to_text import TranscribeForm
+from junctor.core.audit import audio_digest
 from junctor.core.cards import Capability, Feature
 from junctor.core.errors import ProviderRateLimitedError, ProviderUnavailableError
+from junctor.core.idempotency import request_digest
+from junctor.core.storage.database import Database, database_url
+from junctor.core.storage.idempotency import IdempotencyTable, KeptKey
 from junctor.core.testing.clips import silent_clip
 from junctor.core.testing.fakes import Fail, FakeTranscriber, Hang, Say, fake_card
+from junctor.routers.speech_to_text.forms import digest_parts
 from tests.fakes.server import Served, server_settings, serving
 
 CLIP = silent_clip(4.2)
@@ -80,6 +87,7 @@ async def test_a_failing_provider_is_followed_by_the_chain_of_the_request(tmp_pa
         entries = await served.entries()
 
     assert (answer.status_code, answer.json()["provider"]) == (200, "sarvam")
+    assert answer.headers["x-junctor-plan"] == "openai:one, sarvam:one, azure:one"
     assert [(one.provider, one.frames, one.cost) for one in entries] == [
         ("sarvam", CLIP.frames, round(0.6 * 4.2 / 60 * 1e9))
     ]
@@ -367,3 +375,76 @@ async def test_personal_data_is_masked_in_text_words_and_events(tmp_path: Path) 
 
     assert "[EMAIL]" in plain.json()["text"]
     assert "jane" not in plain.text + events.text
+
+
+async def test_a_first_client_that_leaves_before_the_work_leaves_none_of_it_unpaid(
+    tmp_path: Path,
+) -> None:
+    """Who waited behind it has the work done on a ticket of their own."""
+    fake = provider("azure")
+    async with house(tmp_path, fake) as (served, client):
+        table, row = await held_elsewhere(served, "k1")
+        async with httpx.AsyncClient(base_url=served.url, headers=served.authorization) as other:
+            first = asyncio.create_task(post(other, provider="azure", idempotency_key="k1"))
+            await requests_under_way(served, 1)
+            second = asyncio.create_task(post(client, provider="azure", idempotency_key="k1"))
+            await requests_under_way(served, 2)
+            first.cancel()
+            await requests_under_way(served, 1)
+        await table.free(row)
+        answer = await second
+        charged = [one.frames for one in await served.entries()]
+
+    assert (answer.status_code, len(fake.calls), sorted(charged)) == (200, 1, [0, CLIP.frames])
+
+
+async def held_elsewhere(served: Served, key: str) -> tuple[IdempotencyTable, KeptKey]:
+    """Hold a key as another server would that works on the same request."""
+    form = TranscribeForm(provider="azure", idempotency_key=key)
+    parts = digest_parts(form, await audio_digest(CLIP.data))
+    now = round(time.time() * 1e6)
+    row = KeptKey(
+        id=request_digest((b"acme", key.encode())).hex(),
+        team="acme",
+        digest=request_digest(parts).hex(),
+        holder="elsewhere.1",
+        artefact_id=None,
+        created_at=now,
+        expires_at=now + 60_000_000,
+    )
+    table = IdempotencyTable(Database(database_url(served.runtime.settings.storage)))
+    assert await table.claim(row)
+    return table, row
+
+
+async def requests_under_way(served: Served, count: int) -> None:
+    async with asyncio.timeout(10):
+        while served.runtime.gateway.load.requests != count:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("name", ["metadata", "provider"])
+async def test_what_is_hostile_is_refused(tmp_path: Path, name: str) -> None:
+    """Lists within lists beyond the stack, and a composite without its first half."""
+    sent = {"metadata": '{"a":' + "[" * 5000 + "]" * 5000 + "}", "provider": ":one"}[name]
+    async with house(tmp_path, provider("azure")) as (_, client):
+        answer = await post(client, **({"model": "azure:one", name: sent}))
+
+    assert (answer.status_code, answer.json()["detail"]["param"]) == (400, name)
+
+
+async def test_a_masked_stream_comes_in_one_event(tmp_path: Path) -> None:
+    """Nothing is sent before all is masked, so nothing is charged to who leaves before."""
+    fake = provider("azure", then=Say("call jane.doe@example.com"))
+    fields = {"provider": "azure", "enable_pii_redaction": "true"}
+    async with house(tmp_path, fake) as (served, client):
+        answer = await client.post(
+            PATH,
+            files={"audio": ("a.wav", CLIP.data)},
+            data=fields,
+            headers={"Accept": "text/event-stream"},
+        )
+        charged = [one.frames for one in await served.entries()]
+
+    assert [call.capability for call in fake.calls] == [Capability.TRANSCRIBE]
+    assert (answer.text.count("event: "), charged) == (1, [CLIP.frames])
