@@ -32,6 +32,8 @@ Flag = Literal["true", "false"]
 
 MAX_METADATA_BYTES = 16 * 1024
 """Of the field `metadata`, at most."""
+MAX_METADATA_DEPTH = 50
+"""Objects and lists within each other in `metadata`, at most."""
 MAX_POLICY_BYTES = 16 * 1024
 """Of the field `accuracy_language_policy`, at most."""
 MAX_RETENTION_HOURS = 8760

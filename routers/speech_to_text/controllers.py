@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 
 from junctor.contracts.speech_to_text import EXPECTED, TranscribeForm
-from junctor.core.audio.clip import Clip
+from junctor.core.audit import audio_digest
 from junctor.core.credentials import credential_of
 from junctor.core.errors import JunctorError
 from junctor.core.faces import ERROR_FACE
@@ -27,6 +27,7 @@ from junctor.routers.forms import decode_fields
 from junctor.routers.speech_to_text.errors import STT_FACE
 from junctor.routers.speech_to_text.forms import asked_of, digest_parts
 from junctor.routers.speech_to_text.jobs import (
+    LEAST_HOURS,
     delete_job,
     list_deliveries,
     list_jobs,
@@ -41,6 +42,8 @@ from junctor.routers.uploads import read_form
 from junctor.routers.visits import shutting_down
 
 AUDIO = "audio"
+HOLD_MARGIN = 30.0
+"""Seconds for which a key is held beyond the deadline of the request that works on it."""
 FIELDS = frozenset(TranscribeForm.__struct_fields__)
 
 
@@ -84,7 +87,7 @@ async def _answered(request: Http, form: TranscribeForm, work: Work) -> Answer |
         if not streams:
             return Answer(body=encoded(await work.answer()), headers=ticket_headers(ticket))
         visit = current_visit()
-        events = _events(work, await work.clip(), visit)
+        events = _events(work, visit)
         with unserved_named():
             first = await anext(events)
     return EventStream(
@@ -108,11 +111,13 @@ async def _once(form: TranscribeForm, work: Work, *, streams: bool) -> Answer:
             return await submitted(form, work)
         return encoded(await work.answer())
 
+    hours = retention_hours(form, work)
     call = Call(
         team=work.ticket.principal.team,
         key=form.idempotency_key,
-        digest=request_digest(digest_parts(form, work.upload.data)),
-        expires_at=time.time() + 3600 * retention_hours(form, work),
+        digest=request_digest(digest_parts(form, await audio_digest(work.upload.data))),
+        expires_at=time.time() + 3600 * (max(hours, LEAST_HOURS) if form.callback_url else hours),
+        hold_seconds=work.ticket.snapshot.settings.limits.request_timeout + HOLD_MARGIN,
     )
     answering = work.runtime.idempotency.answer(call, lambda: work.shared(make))
     body, was_there = await answering
@@ -126,27 +131,37 @@ async def _once(form: TranscribeForm, work: Work, *, streams: bool) -> Answer:
     return Answer(body=body, headers=headers)
 
 
-async def _events(work: Work, clip: Clip, visit: Visit) -> AsyncGenerator[bytes, None]:
-    """Encode a stream's events; an error after the first is one too, never a silent cut."""
-    asked, ticket = work.asked, work.ticket
-    source = work.runtime.gateway.stream_transcribe(ticket, asked.request(clip), asked.choice)
+async def _events(work: Work, visit: Visit) -> AsyncGenerator[bytes, None]:
+    """Yield a stream's events; an error after the first is one too, never a silent cut."""
     has_begun = False
-    async with ticket, aclosing(source):
+    async with work.ticket, aclosing(_pieces(work)) as pieces:
         try:
-            async for event in source:
-                if isinstance(event, Transcript):
-                    data = _event("transcript.done", await work.rendered(event))
-                elif asked.redaction:
-                    continue  # what is personal may lie across two pieces
-                else:
-                    data = _event("transcript.delta", {"text": event.text})
+            async for data in pieces:
                 has_begun = True
                 yield data
         except Exception as exc:
             if not has_begun:
                 raise
-            await ticket.close(exc)
+            await work.ticket.close(exc)
             yield _error_event(noted(exc, visit), visit)
+
+
+async def _pieces(work: Work) -> AsyncGenerator[bytes, None]:
+    asked, ticket = work.asked, work.ticket
+    if asked.redaction:
+        # What is personal may lie across two pieces, so that nothing is sent, or paid, before all.
+        answer = await work.answer()
+        ticket.settle()
+        yield _event("transcript.done", answer)
+        return
+    wanted = asked.request(await work.clip())
+    source = work.runtime.gateway.stream_transcribe(ticket, wanted, asked.choice)
+    async with aclosing(source):
+        async for event in source:
+            if isinstance(event, Transcript):
+                yield _event("transcript.done", await work.rendered(event))
+            else:
+                yield _event("transcript.delta", {"text": event.text})
 
 
 def _event(kind: str, data: object) -> bytes:

@@ -1,6 +1,7 @@
 """From the fields of a request to what is asked of the gateway."""
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import cast
 
 import msgspec
@@ -9,6 +10,7 @@ from attrs import field, frozen
 from junctor.conf.settings import TierPolicy
 from junctor.contracts.speech_to_text import (
     MAX_METADATA_BYTES,
+    MAX_METADATA_DEPTH,
     VENDORS,
     AccuracyLanguagePolicy,
     LanguagePolicy,
@@ -154,8 +156,10 @@ def _check_chains(policy: LanguagePolicy, catalog: Catalog) -> None:
 
 def _check_known(name: str, catalog: Catalog, *, param: str, where: str) -> None:
     """Let pass a provider, `provider:model` or public model name that may be served here."""
+    if name in catalog.chains:
+        return
     provider, colon, _ = name.partition(":")
-    if provider not in _providers(catalog) and name not in catalog.chains:
+    if provider not in _providers(catalog):
         raise InvalidRequestError(
             f"{where} names the unknown provider {provider[:64]!r}. Known providers: "
             f"{', '.join(sorted(_providers(catalog)))}.",
@@ -182,7 +186,7 @@ def _served(form: TranscribeForm, catalog: Catalog) -> tuple[str | None, str | N
             "Neither provider nor model is given. Send one of them, or a model 'provider:model_id'.",
             param="provider",
         )
-    if provider:
+    if form.provider:
         _check_known(form.provider, catalog, param="provider", where="The field 'provider'")
     if not model:
         return (form.provider, None) if composite else (None, provider)
@@ -223,13 +227,17 @@ def _disagreement(form: TranscribeForm) -> InvalidRequestError:
 def _metadata(text: str) -> dict[str, object] | None:
     if not text:
         return None
+    deepest = max(accumulate((char in "[{") - (char in "]}") for char in text))
     try:
-        return msgspec.json.decode(text, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeEncodeError) as exc:
-        raise InvalidRequestError(
-            f"metadata is not a JSON object of {MAX_METADATA_BYTES} characters at most.",
-            param="metadata",
-        ) from exc
+        if deepest <= MAX_METADATA_DEPTH:
+            return msgspec.json.decode(text, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        pass
+    raise InvalidRequestError(
+        f"metadata is not a JSON object of {MAX_METADATA_BYTES} characters and {MAX_METADATA_DEPTH} "
+        "levels at most.",
+        param="metadata",
+    )
 
 
 def _printable(text: str, name: str) -> str:
@@ -238,9 +246,9 @@ def _printable(text: str, name: str) -> str:
     return text
 
 
-def digest_parts(form: TranscribeForm, audio: bytes) -> Iterable[bytes]:
-    """Return what makes two requests with one idempotency key the same request."""
+def digest_parts(form: TranscribeForm, audio: str) -> Iterable[bytes]:
+    """Return what makes two requests with one idempotency key the same; `audio` is a digest."""
     fields = msgspec.to_builtins(form)
     fields.pop("idempotency_key")
     yield msgspec.json.encode(fields, order="sorted")
-    yield audio
+    yield audio.encode()

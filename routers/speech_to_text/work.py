@@ -12,6 +12,7 @@ from junctor.core.audit import Transcription as Audited
 from junctor.core.audit import audio_digest
 from junctor.core.errors import NoCandidateError, UnsupportedOptionError
 from junctor.core.pii import redacted
+from junctor.core.presence import gone
 from junctor.core.redaction import publishable
 from junctor.core.runtime import Runtime
 from junctor.core.tickets import Ticket
@@ -61,7 +62,16 @@ class Work:
         return await self.rendered(heard)
 
     async def shared(self, make: Callable[[], Awaitable[bytes]]) -> bytes:
-        """Return what `make` does, for everybody who waits; settles its own ticket."""
+        """
+        Return what `make` does, for everybody who waits; settles its own ticket.
+
+        Raises:
+            ClientGoneError: its own client had left before it began, and nothing may be served on
+                its ticket; whoever else waits begins anew, on a ticket of their own.
+
+        """
+        if self.ticket.is_closed:
+            raise gone()
         self.is_shared = True
         async with self.ticket:
             return await make()

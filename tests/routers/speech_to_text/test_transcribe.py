@@ -24,6 +24,7 @@ from junctor.core.testing.clips import silent_clip
 from junctor.core.testing.fakes import Fail, FakeTranscriber, Hang, Say, fake_card
 from junctor.routers.speech_to_text.forms import digest_parts
 from tests.fakes.server import Served, server_settings, serving
+from tests.waiting import until
 
 CLIP = silent_clip(4.2)
 PATH = "/speech-to-text/transcribe"
@@ -418,9 +419,7 @@ async def held_elsewhere(served: Served, key: str) -> tuple[IdempotencyTable, Ke
 
 
 async def requests_under_way(served: Served, count: int) -> None:
-    async with asyncio.timeout(10):
-        while served.runtime.gateway.load.requests != count:
-            await asyncio.sleep(0.01)
+    await until(lambda: served.runtime.gateway.load.requests == count)
 
 
 @pytest.mark.parametrize("name", ["metadata", "provider"])
@@ -428,7 +427,8 @@ async def test_what_is_hostile_is_refused(tmp_path: Path, name: str) -> None:
     """Lists within lists beyond the stack, and a composite without its first half."""
     sent = {"metadata": '{"a":' + "[" * 5000 + "]" * 5000 + "}", "provider": ":one"}[name]
     async with house(tmp_path, provider("azure")) as (_, client):
-        answer = await post(client, **({"model": "azure:one", name: sent}))
+        fields: dict[str, Any] = {"model": "azure:one", name: sent}
+        answer = await post(client, **fields)
 
     assert (answer.status_code, answer.json()["detail"]["param"]) == (400, name)
 
