@@ -13,6 +13,10 @@ from junctor.core.errors import InvalidRequestError
 
 _LONGEST = 35
 """Characters of the longest tag that anybody needs (RFC 5646, section 4.4.1)."""
+_SAME = {
+    "cmn": "zh", "in": "id", "iw": "he", "ji": "yi", "jw": "jv", "mo": "ro", "nb": "no", "tl": "fil",
+}  # fmt: skip
+"""Two codes of one speech, of which vendors and callers write either (Norwegian is Bokmål here)."""
 _REGIONS_APART = 10
 """CLDR distance up to which two tags of one language and script count as the same speech."""
 
@@ -61,17 +65,23 @@ def match(known: Iterable[str], tag: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _match(known: frozenset[str], tag: str) -> str | None:
-    wanted = primary(tag)
-    same = sorted(one for one in known if primary(one) == wanted)
+    wanted = _speech(tag)
+    same = sorted(one for one in known if _speech(one) == wanted)
     if len(same) <= 1:
         return same[0] if same else None
-    exact = next((one for one in same if one.lower().replace("_", "-") == tag.lower()), None)
+    written = tag.lower().replace("_", "-")
+    exact = next((one for one in same if one.lower().replace("_", "-") == written), None)
     if exact is not None:
         return exact
     import langcodes
 
     found, _ = langcodes.closest_match(tag, same, max_distance=_REGIONS_APART)
     return same[0] if found == "und" else found
+
+
+def _speech(tag: str) -> str:
+    language = primary(tag)
+    return _SAME.get(language, language)
 
 
 def understands(known: Iterable[str] | None, tag: str) -> bool:

@@ -6,7 +6,7 @@ from math import ceil
 import msgspec
 
 from junctor.contracts.speech_to_text import Segment, Transcription, Usage, Word
-from junctor.core.locales import primary
+from junctor.core.locales import match
 from junctor.core.tickets import Ticket
 from junctor.core.transcripts import Transcript
 from junctor.core.transcripts import Word as Heard
@@ -104,7 +104,7 @@ def _rounded(number: float | None) -> float | None:
 def language_of(transcript: Transcript, asked: Asked) -> str | None:
     """Return the language, in the caller's own tag where that is what was heard."""
     heard, told = transcript.language, asked.tongue.language
-    if heard is None or (told is not None and primary(told) == primary(heard)):
+    if heard is None or (told is not None and match((told,), heard) is not None):
         return told
     return heard
 

@@ -17,6 +17,13 @@ from junctor.core.locales import checked, match, standard, understands
         ({"zh-CN", "zh-TW"}, "zh-HK", "zh-TW"),
         ({"en_us", "en_uk"}, "en-US", "en_us"),
         ({"hi", "en"}, "th", None),
+        ({"tl", "en"}, "fil", "tl"),
+        ({"tl-PH"}, "fil-PH", "tl-PH"),
+        ({"no"}, "nb-NO", "no"),
+        ({"nb-NO"}, "no", "nb-NO"),
+        ({"nb", "no"}, "no", "no"),
+        ({"zh", "yue"}, "cmn-CN", "zh"),
+        ({"en-US", "en-GB"}, "en_us", "en-US"),
     ],
 )
 def test_the_nearest_tag_of_the_language_serves(known: set[str], tag: str, found: str) -> None:
