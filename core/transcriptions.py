@@ -8,7 +8,7 @@ late first choice is hedged with the second.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol, TypeVar, cast
 
@@ -50,7 +50,7 @@ from junctor.core.requests import (
     TranscribeRequest,
 )
 from junctor.core.tickets import Ticket
-from junctor.core.transcripts import Segment, Transcript, TranscriptDelta, TranscriptEvent
+from junctor.core.transcripts import Segment, Transcript, TranscriptEvent, in_one_piece
 
 A = TypeVar("A")
 
@@ -106,7 +106,7 @@ class Transcription:
         plan, wish = await self._told(self.wish, self.plan(self.wish))
         if plan.candidates and is_deaf(plan.candidates[0].card):
             wish = evolve(wish, capability=Capability.TRANSCRIBE)
-            for piece in _in_one_piece(await self._written(wish, self.plan(wish))):
+            for piece in in_one_piece(await self._written(wish, self.plan(wish))):
                 yield piece
             return
 
@@ -233,7 +233,7 @@ class Transcription:
     async def _opened_whole(
         self, candidate: Candidate, wish: Wish
     ) -> AsyncGenerator[TranscriptEvent, None]:
-        for piece in _in_one_piece(await self._transcribed(candidate, wish)):
+        for piece in in_one_piece(await self._transcribed(candidate, wish)):
             yield piece
 
     async def _opened_told(
@@ -463,10 +463,3 @@ def _failure(results: Sequence[object]) -> BaseException:
             return error
         causes += told
     return verdict(causes)
-
-
-def _in_one_piece(transcript: Transcript) -> Iterator[TranscriptEvent]:
-    """Give a whole transcript as a stream does: one delta, then the whole."""
-    if transcript.text:
-        yield TranscriptDelta(text=transcript.text)
-    yield transcript

@@ -1,5 +1,7 @@
 """The one transcript that every provider reports and every contract renders."""
 
+from collections.abc import Iterator
+
 from attrs import field, frozen
 
 
@@ -63,6 +65,13 @@ class TranscriptDelta:
 
 TranscriptEvent = TranscriptDelta | Transcript
 """What a stream yields: deltas, then exactly one `Transcript`, which is the last item."""
+
+
+def in_one_piece(transcript: Transcript) -> Iterator[TranscriptEvent]:
+    """Yield a whole transcript as a stream does: one delta, then the transcript."""
+    if transcript.text:
+        yield TranscriptDelta(text=transcript.text)
+    yield transcript
 
 
 @frozen

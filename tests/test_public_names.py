@@ -125,6 +125,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "TranscriptDelta": "text segment",
         "TranscriptEvent": "",
         "Word": "text start end confidence speaker",
+        "in_one_piece": "",
     },
     "testing.basics": {
         "BasicConformance": (

@@ -5,19 +5,23 @@ from contextlib import aclosing
 
 import msgspec
 
-from junctor.core.audio import ENCODABLE, Clip, reencode
+from junctor.core.audio import Clip
 from junctor.core.cards import Feature, ModelCard
-from junctor.core.errors import (
-    ProviderRejectedError,
-    ProviderUnavailableError,
-)
+from junctor.core.errors import ProviderUnavailableError
 from junctor.core.net import Pool, RelayStream, Target, Upload, form_body, json_body
 from junctor.core.requests import ChatReply, ChatRequest, LiveRequest, Task, TranscribeRequest
-from junctor.core.transcripts import LiveEvent, LiveReady, Transcript, TranscriptEvent
+from junctor.core.transcripts import (
+    LiveEvent,
+    LiveReady,
+    Transcript,
+    TranscriptEvent,
+    in_one_piece,
+)
 from junctor.plugins.remote.openai import live, wire
 from junctor.plugins.remote.openai.cards import Served, served_by
 from junctor.plugins.remote.openai.settings import ProviderSettings
-from junctor.plugins.remote.openai.streaming import in_one_piece, nonsense, transcript_events
+from junctor.plugins.remote.openai.streaming import nonsense, transcript_events
+from junctor.plugins.remote.vendor import fitted, rejected
 
 
 class OpenAIProvider:
@@ -131,7 +135,7 @@ class OpenAIProvider:
         target = Target(self._name, request.model)
         served = self._find(target)
         if not served.is_live:
-            raise _rejection(target, f"does not listen live with {target.model}")
+            raise rejected(target, f"does not listen live with {target.model}")
         async with self._pool.relay.socket(
             f"{self._settings.live_url}?intent=transcription",
             headers=self._headers,
@@ -190,42 +194,25 @@ class OpenAIProvider:
             )
         served = self._served.get(target.model)
         if served is None:
-            raise _rejection(target, f"has no model {target.model!r} configured")
+            raise rejected(target, f"has no model {target.model!r} configured")
         return served
 
     def _fit(self, request: TranscribeRequest, target: Target) -> Served:
         served = self._find(target)
         if request.word_timestamps and not served.has(Feature.WORD_TIMESTAMPS):
-            raise _rejection(target, f"gives no word times with {target.model}")
+            raise rejected(target, f"gives no word times with {target.model}")
         if request.diarization and not served.has(Feature.DIARIZATION):
-            raise _rejection(target, f"tells no speakers apart with {target.model}")
+            raise rejected(target, f"tells no speakers apart with {target.model}")
         if request.task is Task.TRANSLATE and not served.has(Feature.TRANSLATION):
-            raise _rejection(target, f"does not translate with {target.model}")
+            raise rejected(target, f"does not translate with {target.model}")
         return served
 
 
 async def _upload_of(clip: Clip, served: Served, target: Target) -> Upload:
     """Return the recording as it is, or re-encoded where the model does not take its type."""
-    taken = served.card.media_types
-    if taken is not None and clip.media_type not in taken:
-        clip = await reencode(clip, _chosen(taken, clip, target))
-        if served.card.max_bytes is not None and len(clip.data) > served.card.max_bytes:
-            raise _rejection(target, f"takes no more than {served.card.max_bytes} bytes")
+    clip = await fitted(clip, served.card, target)
     extension = wire.EXTENSIONS.get(clip.media_type) or clip.media_type.rpartition("/")[2]
     return Upload(data=clip.data, filename=f"audio.{extension}", media_type=clip.media_type)
-
-
-def _chosen(taken: frozenset[str], clip: Clip, target: Target) -> str:
-    for media_type in ("audio/flac", "audio/wav"):
-        if media_type in taken & ENCODABLE:
-            return media_type
-    raise _rejection(target, f"takes neither {clip.media_type} nor FLAC nor WAV")
-
-
-def _rejection(target: Target, sentence: str) -> ProviderRejectedError:
-    return ProviderRejectedError(
-        f"{target.provider} {sentence}.", provider=target.provider, model=target.model
-    )
 
 
 def _headers(settings: ProviderSettings) -> dict[str, str]:

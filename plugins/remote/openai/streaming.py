@@ -1,6 +1,6 @@
 """The answer to `stream=true`, turned into transcript events."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 import msgspec
@@ -20,13 +20,6 @@ def nonsense(target: Target) -> ProviderAnswerError:
         provider=target.provider,
         model=target.model,
     )
-
-
-def in_one_piece(transcript: Transcript) -> Iterator[TranscriptEvent]:
-    """Yield a transcript as a stream of one delta."""
-    if transcript.text:
-        yield TranscriptDelta(text=transcript.text)
-    yield transcript
 
 
 async def transcript_events(
