@@ -29,6 +29,9 @@ from junctor.core.errors import (
 DECAY = 30.0
 """Seconds in which an old latency loses all but 1/e of its weight."""
 
+FORGOTTEN = 10 * DECAY
+"""Seconds after which a latency says nothing any more: who was slow once is tried again."""
+
 REMEMBERED = 100
 """Latencies of a candidate that its 95th percentile is taken from, at most."""
 ENOUGH = 20
@@ -86,8 +89,9 @@ class Gate:
 
     @property
     def latency(self) -> float | None:
-        """Observed seconds to the first item; None before the first answer."""
-        return self._latency
+        """Observed seconds to the first item; None where there was no answer for long."""
+        is_old = self.clock() - self._latency_at > FORGOTTEN
+        return None if is_old else self._latency
 
     @property
     def slow(self) -> float | None:
@@ -130,7 +134,7 @@ class Gate:
         if isinstance(error, ProviderRateLimitedError) and error.retry_after is not None:
             # It works, and said when to come back: no probe is needed after that.
             pause = min(error.retry_after, self.settings.open_for_max)
-            self._paused_until = self.clock() + pause
+            self._paused_until = max(self._paused_until, self.clock() + pause)
             return
         self._failures += 1
         is_hopeless = isinstance(error, (ProviderQuotaError, ProviderAuthError))
@@ -163,7 +167,7 @@ class Health:
         return gate is not None and gate.is_open
 
     def latency(self, model: str, capability: Capability) -> float | None:
-        """Return the observed latency, seconds; None before the first answer."""
+        """Return the observed latency, seconds; None where there was no answer for long."""
         gate = self._gates.get((model, capability))
         return gate.latency if gate else None
 

@@ -311,14 +311,15 @@ class _Draft:
         return Exclusion(model=card.name, reason="not allowed for this team", fault=Fault.TEAM)
 
     def _too_dear(self, card: ModelCard) -> Exclusion | None:
-        rules, reason = self.rules, None
+        rules, reason, fault = self.rules, None, Fault.SERVER
         if rules.max_price is not None and card.price > rules.max_price:
             reason = f"costs more than the tier's {rules.max_price:g} a minute"
         elif rules.max_latency is not None and self._latency(card) > rules.max_latency:
             reason = f"takes longer than the tier's {rules.max_latency:g} seconds"
+            fault = Fault.SERVER if card.latency > rules.max_latency else Fault.TEMPORARY
         if reason is None:
             return None
-        return Exclusion(model=card.name, reason=reason, fault=Fault.SERVER)
+        return Exclusion(model=card.name, reason=reason, fault=fault)
 
     def _broken(self, card: ModelCard) -> Exclusion | None:
         if not self.planner.observed.is_open(card.name, self.wish.capability):

@@ -182,6 +182,25 @@ def test_latency_jumps_up_and_comes_down_slowly(gate: Gate, clock: Clock) -> Non
     assert gate.latency == pytest.approx(8.24, abs=0.01)
 
 
+def test_a_latency_of_long_ago_says_nothing(gate: Gate, clock: Clock) -> None:
+    """Else a cap on latency would leave out for ever who was slow once, for nobody asks it again."""
+    gate.succeed(60.0)
+    clock.go(299)
+    before = gate.latency
+    clock.go(2)
+
+    assert (before, gate.latency) == (60.0, None)
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one(gate: Gate, clock: Clock) -> None:
+    """Two requests were told to come back, one of them later."""
+    for seconds in (10.0, 1.0):
+        gate.fail(ProviderRateLimitedError("x", provider="p", retry_after=seconds))
+    clock.go(5)
+
+    assert gate.is_open is True
+
+
 def test_a_reload_forgets_the_gates_of_models_that_are_gone() -> None:
     """Memory does not grow with each reload, and what is known of the others stays."""
     health = Health(SETTINGS)

@@ -475,3 +475,14 @@ def test_a_helper_is_nobody_that_the_tier_names() -> None:
     helping = Wish(capability=Capability.CHAT, overlays=(rules,))
 
     assert names(planner([speech, chat]).plan(helping)) == ["c:chat"]
+
+
+def test_who_is_slow_just_now_may_be_asked_later() -> None:
+    """By its card it is quick enough, so that the caller is told to try again."""
+    rules = TierPolicy(max_latency=2.0)
+    seen = Seen(latencies={"a:one": 9.0})
+    plan = planner([card("a:one", latency=1.0)], seen=seen).plan(wish(overlays=(rules,)))
+    error = refusal(plan)
+
+    assert isinstance(error, NoCandidateError)
+    assert error.temporary
