@@ -110,12 +110,14 @@ def _layers(tiers: "Mapping[Any, TierPolicy]", tier: str) -> "tuple[TierPolicy, 
 
 def _tongue(house: "TierPolicy", language: str | None, allowed: tuple[str, ...]) -> "Tongue":
     from junctor.conf.settings import TierPolicy
+    from junctor.core.locales import checked
     from junctor.core.tiers import tongue
 
+    named = None if language in {None, "auto"} else checked(str(language), param="language")
     says_nothing = language is None and house.language is None and house.language_mode is None
     return tongue(
         mode="auto" if language == "auto" or says_nothing else None,
-        language=None if language == "auto" else language,
+        language=named,
         own=TierPolicy(allowed_languages=allowed),
         house=house,
     )

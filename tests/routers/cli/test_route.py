@@ -72,3 +72,11 @@ def test_an_unknown_model_is_one_line(config: str) -> None:
 
     assert result.exit_code == 1
     assert "best" in result.stderr
+
+
+def test_what_is_no_language_is_refused_as_a_server_does(config: str) -> None:
+    """Else the plan would only say that nobody knows it."""
+    result = explain(config, "--model", "best", "--language", "english")
+
+    assert result.exit_code == 1
+    assert "BCP-47" in result.stderr
