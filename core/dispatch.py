@@ -91,6 +91,18 @@ def verdict(causes: Sequence[ProviderError]) -> JunctorError:
     return AllCandidatesFailedError(causes)
 
 
+def failure(errors: Sequence[Exception]) -> Exception:
+    """Return the error of runs of which each has failed: what all of their causes say."""
+    causes: list[ProviderError] = []
+    for error in errors:
+        found = error.causes if isinstance(error, AllCandidatesFailedError) else [error.__cause__]
+        told = [one for one in found if isinstance(one, ProviderError)]
+        if isinstance(error, DeadlineExceededError) or not told:
+            return error
+        causes += told
+    return verdict(causes)
+
+
 @frozen(kw_only=True)
 class Deadline:
     """The one deadline of a request."""

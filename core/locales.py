@@ -26,6 +26,11 @@ def primary(tag: str) -> str:
     return tag.replace("_", "-").split("-", 1)[0].lower()
 
 
+def prepare() -> None:
+    """Read the tables of languages, a tenth of a second; call it in a thread at start."""
+    match({"en-US", "en-GB"}, "en-IN")
+
+
 @lru_cache(maxsize=1024)
 def standard(tag: str) -> str | None:
     """Return a tag as BCP-47 writes it (`en_in` is `en-IN`); None when it is not a known tag."""

@@ -31,6 +31,7 @@ from junctor.core.keysets import given_keys
 from junctor.core.ledger import Ledger
 from junctor.core.lifecycle import close_all, start_all
 from junctor.core.limits import MemoryConcurrencyLimiter, MemoryRateLimiter
+from junctor.core.locales import prepare as prepare_locales
 from junctor.core.net.guard import GuardedClient
 from junctor.core.offers import Offer
 from junctor.core.plugin_status import PluginStatus
@@ -140,6 +141,7 @@ class Runtime:
             ledger = Ledger(folder / "journal", database, settings=lambda: self._settings)
             await ledger.open()
             stack.push_async_callback(ledger.close)
+            await asyncio.to_thread(prepare_locales)
             await self._open_stores(stack, folder, database)
             quality = Quality(telemetry=self.telemetry, enter=self._enter, leave=self._leave)
             self._gateway = Gateway(

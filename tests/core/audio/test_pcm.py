@@ -12,14 +12,16 @@ CODECS = {"mulaw": "pcm_mulaw", "alaw": "pcm_alaw"}
 
 
 def to_pcm(samples) -> bytes:
-    return (samples * 32767).astype("<i2").tobytes()
+    pcm: bytes = (samples * 32767).astype("<i2").tobytes()
+    return pcm
 
 
 @pytest.mark.parametrize("encoding", CODECS)
 def test_telephone_codes_are_those_of_ffmpeg(encoding):
     """Every one of the 256 codes means what FFmpeg takes it for."""
     codes = bytes(range(256))
-    codec = av.CodecContext.create(CODECS[encoding], "r")
+    codec = av.AudioCodecContext.create(CODECS[encoding], "r")
+    assert isinstance(codec, av.AudioCodecContext)
     codec.sample_rate, codec.layout = 16_000, "mono"
     [frame] = codec.decode(av.Packet(codes))
 

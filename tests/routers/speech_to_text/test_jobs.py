@@ -149,7 +149,10 @@ async def test_a_submission_with_a_key_is_one_job(tmp_path: Path) -> None:
     fake = provider("azure")
     async with office(tmp_path, fake) as (_, client, mail):
         fields = {"provider": "azure", "callback_url": mail.url, "idempotency_key": "k"}
-        first, second = await post(client, **fields), await post(client, **fields)
+        first, second = (
+            await post(client, CLIP.data, **fields),
+            await post(client, CLIP.data, **fields),
+        )
         await ended(client, first.json()["job_id"])
         jobs = (await client.get("/speech-to-text/jobs")).json()["data"]
 

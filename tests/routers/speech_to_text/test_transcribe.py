@@ -18,6 +18,7 @@ from junctor.core.audit import audio_digest
 from junctor.core.cards import Capability, Feature
 from junctor.core.errors import ProviderRateLimitedError, ProviderUnavailableError
 from junctor.core.idempotency import request_digest
+from junctor.core.requests import TranscribeRequest
 from junctor.core.storage.database import Database, database_url
 from junctor.core.storage.idempotency import IdempotencyTable, KeptKey
 from junctor.core.testing.clips import silent_clip
@@ -33,6 +34,10 @@ PATH = "/speech-to-text/transcribe"
 def provider(name: str, *, then: Any = None, **card: Any) -> FakeTranscriber:
     cards = [evolve(fake_card("one", provider=name), **card)]
     return FakeTranscriber(name, cards=cards, then=then or Say(f"by {name}"))
+
+
+def asked(fake: FakeTranscriber) -> list[TranscribeRequest]:
+    return [one for one in fake.requests if isinstance(one, TranscribeRequest)]
 
 
 def down(name: str) -> Fail:
@@ -120,7 +125,7 @@ async def test_a_wrong_field_is_named(
 ) -> None:
     """Bad input is 400 in the contract's envelope, naming the field and what was expected."""
     async with house(tmp_path, provider("deepgram"), provider("openai")) as (served, client):
-        answer = await post(client, **fields)
+        answer = await post(client, CLIP.data, **fields)
         charged = [one.frames for one in await served.entries()]
 
     body = answer.json()
@@ -220,7 +225,7 @@ async def test_the_language_of_the_tier_overrides_the_field(tmp_path: Path) -> N
             accuracy_language_policy=policy,
         )
 
-    assert [call.request.language for call in fake.calls] == ["en-IN"]
+    assert [one.language for one in asked(fake)] == ["en-IN"]
 
 
 async def test_auto_language_is_identified_for_a_model_that_cannot(tmp_path: Path) -> None:
@@ -246,7 +251,7 @@ async def test_auto_language_is_identified_for_a_model_that_cannot(tmp_path: Pat
         )
 
     assert (answer.json()["provider"], answer.json()["detected_language"]) == ("azure", "th")
-    assert [call.request.language for call in thai.calls] == ["th"]
+    assert [one.language for one in asked(thai)] == ["th"]
     assert mono.calls == []
 
 
@@ -269,7 +274,7 @@ async def test_a_detected_language_outside_the_allowed_goes_to_the_next(tmp_path
 
 async def test_an_ensemble_votes_and_is_charged_once(tmp_path: Path) -> None:
     """`high` asks three at once; two outvote one, and the team pays for the audio once."""
-    tiers = {"high": TierPolicy(ensemble=("deepgram", "azure"))}
+    tiers: dict[Any, TierPolicy] = {"high": TierPolicy(ensemble=("deepgram", "azure"))}
     wrong = provider("openai", then=Say("the cat sad"), price=0.6)
     right = [provider(one, then=Say("the cat sat"), price=0.6) for one in ("deepgram", "azure")]
     settings = {"policy": Policy(tiers=tiers)}
@@ -286,7 +291,7 @@ async def test_an_ensemble_votes_and_is_charged_once(tmp_path: Path) -> None:
 
 async def test_a_late_first_choice_is_hedged(tmp_path: Path) -> None:
     """`low` asks the second one too; the first to answer wins and the other is cancelled."""
-    tiers = {"low": TierPolicy(hedge=True, fallback_chain=("azure",))}
+    tiers: dict[Any, TierPolicy] = {"low": TierPolicy(hedge=True, fallback_chain=("azure",))}
     slow, quick = provider("openai", then=Hang(), latency=0.05), provider("azure")
     async with house(tmp_path, slow, quick, policy=Policy(tiers=tiers)) as (_, client):
         body = (await post(client, provider="openai", accuracy="low")).json()
@@ -304,7 +309,7 @@ async def test_soft_wishes_are_done_without_and_said(tmp_path: Path) -> None:
         )
 
     assert answer.status_code == 200
-    assert [call.request.word_timestamps for call in plain.calls] == [False]
+    assert [one.word_timestamps for one in asked(plain)] == [False]
 
 
 async def test_rate_limits_of_the_provider_are_fallen_back_from(tmp_path: Path) -> None:
@@ -366,7 +371,7 @@ async def test_personal_data_is_masked_in_text_words_and_events(tmp_path: Path) 
     fake = provider("azure", then=Say("write to jane.doe@example.com now"))
     async with house(tmp_path, fake) as (_, client):
         fields = {"enable_pii_redaction": "true", "enable_word_timestamps": "true"}
-        plain = await post(client, provider="azure", **fields)
+        plain = await post(client, CLIP.data, provider="azure", **fields)
         events = await client.post(
             PATH,
             files={"audio": ("a.wav", CLIP.data)},
@@ -428,7 +433,7 @@ async def test_what_is_hostile_is_refused(tmp_path: Path, name: str) -> None:
     sent = {"metadata": '{"a":' + "[" * 5000 + "]" * 5000 + "}", "provider": ":one"}[name]
     async with house(tmp_path, provider("azure")) as (_, client):
         fields: dict[str, Any] = {"model": "azure:one", name: sent}
-        answer = await post(client, **fields)
+        answer = await post(client, CLIP.data, **fields)
 
     assert (answer.status_code, answer.json()["detail"]["param"]) == (400, name)
 
