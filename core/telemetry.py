@@ -1,6 +1,6 @@
 """What the server tells about itself: one line per request, metrics, and spans when asked for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import structlog
@@ -43,6 +43,8 @@ class RequestRecord:
     """From the arrival of the request to the end of its work, seconds."""
     error: str | None = None
     """Class name of the error it ended with."""
+    told: Mapping[str, object] | None = None
+    """What the caller wants to find in the line: a correlation id, metadata."""
 
 
 class Telemetry:
@@ -87,6 +89,7 @@ class Telemetry:
             ms=round(record.seconds * 1000, 2),
             request_id=record.request_id,
             error=record.error,
+            **(record.told or {}),
         )
         self.metrics.count_request(
             contract=record.contract,

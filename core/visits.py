@@ -41,6 +41,8 @@ class Visit:
     """HTTP status, once the answer has begun."""
     error: str | None = None
     """Class name of the error that was answered."""
+    told: dict[str, object] = field(factory=dict)
+    """What the caller wants to find in the line, by name: a correlation id, metadata."""
     started: float = field(factory=monotonic)
 
     @property
@@ -67,6 +69,7 @@ class Visit:
             audio_seconds=ticket.audio_seconds if ticket else 0.0,
             seconds=monotonic() - self.started,
             error=self.failure,
+            told=self.told,
         )
 
     def note(self) -> Note:

@@ -25,7 +25,7 @@ from junctor.routers.answers import Answer, EventStream, Http, ticket_headers
 from junctor.routers.errors import noted
 from junctor.routers.forms import decode_fields
 from junctor.routers.speech_to_text.errors import STT_FACE
-from junctor.routers.speech_to_text.forms import asked_of, digest_parts
+from junctor.routers.speech_to_text.forms import asked_of, digest_parts, labelled
 from junctor.routers.speech_to_text.jobs import (
     LEAST_HOURS,
     delete_job,
@@ -72,7 +72,7 @@ async def _read(request: Http, runtime: Runtime, ticket: Ticket) -> tuple[Transc
     limit = ticket.snapshot.settings.limits.max_upload_bytes
     upload = await read_form(request, ticket, fields=FIELDS, limit=limit, upload=AUDIO)
     form = decode_fields(TranscribeForm, upload.texts, expected=EXPECTED)
-    asked = asked_of(form, ticket)
+    asked = labelled(asked_of(form, ticket))
     return form, Work(runtime=runtime, ticket=ticket, upload=upload, asked=asked)
 
 

@@ -25,6 +25,7 @@ from junctor.core.plans import Choice
 from junctor.core.requests import LiveRequest, TranscribeRequest
 from junctor.core.tickets import Ticket
 from junctor.core.tiers import POLICY, Tongue, merged, tongue
+from junctor.core.visits import current_visit
 
 
 @frozen(kw_only=True)
@@ -61,6 +62,13 @@ class Asked:
             word_timestamps=self.word_timestamps,
             diarization=self.diarization,
         )
+
+
+def labelled(asked: Asked) -> Asked:
+    """Have the request's log line say what its caller wants to find there."""
+    told = {"unique_id": asked.unique_id, "metadata": asked.metadata}
+    current_visit().told.update({name: one for name, one in told.items() if one is not None})
+    return asked
 
 
 def asked_of(form: TranscribeForm, ticket: Ticket) -> Asked:

@@ -50,7 +50,7 @@ from junctor.routers.errors import noted
 from junctor.routers.forms import decode_fields
 from junctor.routers.sockets import Socket, Sockets, Wire, close_code, sockets_of
 from junctor.routers.speech_to_text.errors import STT_FACE, detail
-from junctor.routers.speech_to_text.forms import Asked, asked_of
+from junctor.routers.speech_to_text.forms import Asked, asked_of, labelled
 from junctor.routers.speech_to_text.renderings import language_of, transcription, words_of
 from junctor.routers.speech_to_text.work import CONTRACT, unserved_named
 from junctor.routers.visits import shutting_down
@@ -147,7 +147,7 @@ class _Talk:
         session: LiveSession | None = None
         try:
             async with ticket:
-                asked = asked_of(form, ticket)
+                asked = labelled(asked_of(form, ticket))
                 session = await self._planned(opening, asked, ticket)
                 await self.wire.send(
                     Ready(

@@ -453,3 +453,15 @@ async def test_a_masked_stream_comes_in_one_event(tmp_path: Path) -> None:
 
     assert [call.capability for call in fake.calls] == [Capability.TRANSCRIBE]
     assert (answer.text.count("event: "), charged) == (1, [CLIP.frames])
+
+
+async def test_the_log_line_has_what_the_caller_looks_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Correlation id and metadata stand in the request's own line."""
+    async with house(tmp_path, provider("azure")) as (_, client):
+        await post(client, provider="azure", unique_id="call-7", metadata='{"desk": 4}')
+    [line] = [one for one in capsys.readouterr().out.splitlines() if "operation=transcribe" in one]
+
+    assert "unique_id=call-7" in line
+    assert "'desk': 4" in line
