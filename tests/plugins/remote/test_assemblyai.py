@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import weakref
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 
 import pytest
 from attrs import evolve
@@ -27,63 +27,21 @@ from junctor.core.providers import LiveTranscriber, Provider, Transcriber
 from junctor.core.requests import LiveRequest, TranscribeRequest
 from junctor.core.testing.clips import clip_of, tone_clip, undecodable_clip
 from junctor.core.testing.conformance import ProviderConformance
-from junctor.core.transcripts import LiveFinal, LivePartial, LiveReady, Segment, Word
+from junctor.core.transcripts import LivePartial, LiveReady, Segment, Word
 from junctor.plugins.remote.assemblyai import AssemblyAI, AssemblyAISettings, junctor_providers
 from junctor.plugins.remote.assemblyai.cards import CARDS, written
 from tests.fakes.vendors.assemblyai import TEXT, AssemblyAIFake
+from tests.plugins.remote.adapters import SECOND, finals, heard, plugged
 
 CLIP = tone_clip(1.0)
 ENGLISH = TranscribeRequest(audio=CLIP, model="universal-2", language="en")
 LIVE = LiveRequest(model="universal-streaming-english", language="en")
-AUDIO = bytes(32_000)
 DELETED = ("DELETE", "/v2/transcript/")
 
 
-def plugged(fake: AssemblyAIFake, **changes: object) -> AssemblyAI:
-    """Return the provider as the plugin makes it of its table."""
-    table = {**fake.settings_table(), **changes}
-    (provider,) = junctor_providers(Settings(plugins={"assemblyai": table}))
-    return provider
-
-
-@pytest.fixture(name="fake")
-async def _fake():
-    async with AssemblyAIFake() as fake:
-        yield fake
-
-
-@pytest.fixture(name="start")
-async def _start(fake):
-    async with AsyncExitStack() as stack:
-
-        async def start(**changes):
-            provider = plugged(fake, **changes)
-            stack.push_async_callback(provider.close)
-            await provider.start()
-            return provider
-
-        yield start
-
-
-@pytest.fixture(name="provider")
-async def _provider(start):
-    return await start()
-
-
-async def spoken(*chunks: bytes):
-    for chunk in chunks:
-        yield chunk
-
-
-async def heard(provider, request=LIVE, *chunks: bytes):
-    """Return the events of a whole live session."""
-    stream = provider.live_transcribe(request, spoken(*(chunks or (AUDIO,))))
-    async with asyncio.timeout(5), aclosing(stream) as events:
-        return [event async for event in events]
-
-
-def finals(events):
-    return [event for event in events if isinstance(event, LiveFinal)]
+@pytest.fixture(name="vendor")
+def _vendor():
+    return AssemblyAIFake
 
 
 def test_has_the_protocols():
@@ -366,7 +324,7 @@ async def test_a_failure_keeps_no_recording(provider, fake):
 
 async def test_live_says_ready_then_partials_then_the_final(provider, fake):
     """The formatted turn is the final, once, with times from the stream's start."""
-    events = await heard(provider)
+    events = await heard(provider, LIVE)
     (final,) = finals(events)
 
     assert LiveReady() == events[0]
@@ -430,7 +388,7 @@ async def test_live_tells_language_and_speaker(provider):
 async def test_live_final_that_is_never_formatted(provider, fake):
     """A turn that ended and was not formatted is a final all the same."""
     fake.live = "unformatted"
-    (final,) = finals(await heard(provider))
+    (final,) = finals(await heard(provider, LIVE))
 
     assert TEXT == final.text
 
@@ -465,7 +423,7 @@ async def test_live_codes_are_ours(provider, fake, how, code, kind):
     """A code means the same as a message, as a close code, at the start and in the middle."""
     fake.live = f"{how}:{code}"
     with pytest.raises(ProviderError) as caught:
-        await heard(provider)
+        await heard(provider, LIVE)
 
     assert kind is type(caught.value)
     assert "LEAK" not in str(caught.value)
@@ -479,7 +437,7 @@ async def test_live_server_that_gives_up(start, fake, live, kind):
     fake.live = live
     provider = await start(connections={"connect_timeout": 0.3})
     with pytest.raises(kind):
-        await heard(provider)
+        await heard(provider, LIVE)
 
     assert 1 == len(fake.sessions)
 
@@ -493,7 +451,7 @@ async def test_live_refused_upgrades(provider, fake, refusal, kind):
     """A refused upgrade is read like any other answer."""
     fake.script.append(refusal)
     with pytest.raises(kind) as caught:
-        await heard(provider)
+        await heard(provider, LIVE)
 
     assert "LEAK" not in str(caught.value)
 
@@ -503,7 +461,7 @@ async def test_live_close_ends_the_session(provider, fake):
     more = asyncio.Event()
 
     async def endless():
-        yield AUDIO
+        yield SECOND
         await more.wait()
 
     async with asyncio.timeout(5), aclosing(provider.live_transcribe(LIVE, endless())) as events:

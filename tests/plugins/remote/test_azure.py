@@ -1,7 +1,6 @@
 """The azure adapter against the fake vendor: what is sent, what comes back, what breaks."""
 
 import asyncio
-from contextlib import AsyncExitStack
 
 import msgspec
 import pytest
@@ -25,9 +24,10 @@ from junctor.core.providers import Provider
 from junctor.core.requests import Task, TranscribeRequest
 from junctor.core.testing.clips import tone_clip
 from junctor.core.testing.conformance import ProviderConformance
-from junctor.plugins.remote.azure import CARDS, FAST, LLM, MAI_1_5, MAI_2, junctor_providers
+from junctor.plugins.remote.azure import CARDS, FAST, LLM, MAI_1_5, MAI_2, Azure, junctor_providers
 from tests.fakes.vendors.azure import TEXT, AzureFake
 from tests.fakes.vendors.base import REFUSALS
+from tests.plugins.remote.adapters import plugged
 
 CLIP = tone_clip(2.0)
 FAULTS = [
@@ -54,24 +54,9 @@ FAULTS = [
 ]
 
 
-@pytest.fixture(name="fake")
-async def _fake():
-    async with AzureFake() as fake:
-        yield fake
-
-
-@pytest.fixture(name="start")
-async def _start(fake):
-    async with AsyncExitStack() as stack:
-
-        async def start(**table):
-            table = {**fake.settings_table(), **table}
-            (provider,) = junctor_providers(Settings(plugins={"azure": table}))
-            stack.push_async_callback(provider.close)
-            await provider.start()
-            return provider
-
-        yield start
+@pytest.fixture(name="vendor")
+def _vendor():
+    return AzureFake
 
 
 @pytest.fixture(name="azure")
@@ -340,7 +325,8 @@ class OverFake(ProviderConformance):
     def provider(self, fake: AzureFake) -> Provider:
         fake.slow_above = 2 * len(CLIP.data)
         self.fake = fake
-        (provider,) = junctor_providers(Settings(plugins={"azure": fake.settings_table()}))
+        provider = plugged(fake)
+        assert isinstance(provider, Azure)
         provider._cards = {self.model: provider._cards[self.model]}
         return provider
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import math
 import weakref
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 
 import pytest
 from attrs import evolve
@@ -28,15 +28,15 @@ from junctor.core.providers import LiveTranscriber, Provider, Transcriber
 from junctor.core.requests import LiveRequest, TranscribeRequest
 from junctor.core.testing.clips import tone_clip, undecodable_clip
 from junctor.core.testing.conformance import ProviderConformance
-from junctor.core.transcripts import LiveFinal, LivePartial, LiveReady
+from junctor.core.transcripts import LivePartial, LiveReady
 from junctor.plugins.remote.elevenlabs import ElevenLabs, ElevenLabsSettings, junctor_providers
 from junctor.plugins.remote.elevenlabs.cards import CARDS, written
 from tests.fakes.vendors.elevenlabs import TEXT, ElevenLabsFake
+from tests.plugins.remote.adapters import SECOND, finals, heard, plugged
 
 CLIP = tone_clip(1.0)
 ENGLISH = TranscribeRequest(audio=CLIP, model="scribe_v2", language="en")
 LIVE = LiveRequest(model="scribe_v2_realtime", language="en")
-SECOND = bytes(32_000)
 CONFIDENCE = math.exp(-0.12)
 PLAIN = {
     "model_id": ["scribe_v2"],
@@ -45,51 +45,9 @@ PLAIN = {
 }
 
 
-def plugged(fake: ElevenLabsFake, **changes: object) -> ElevenLabs:
-    """Return the provider as the plugin makes it of its table."""
-    table = {**fake.settings_table(), **changes}
-    (provider,) = junctor_providers(Settings(plugins={"elevenlabs": table}))
-    return provider
-
-
-@pytest.fixture(name="fake")
-async def _fake():
-    async with ElevenLabsFake() as fake:
-        yield fake
-
-
-@pytest.fixture(name="start")
-async def _start(fake):
-    async with AsyncExitStack() as stack:
-
-        async def start(**changes):
-            provider = plugged(fake, **changes)
-            stack.push_async_callback(provider.close)
-            await provider.start()
-            return provider
-
-        yield start
-
-
-@pytest.fixture(name="provider")
-async def _provider(start):
-    return await start()
-
-
-async def spoken(*chunks: bytes):
-    for chunk in chunks:
-        yield chunk
-
-
-async def heard(provider, request=LIVE, *chunks: bytes):
-    """Return the events of a whole live session."""
-    stream = provider.live_transcribe(request, spoken(*(chunks or (SECOND,))))
-    async with asyncio.timeout(5), aclosing(stream) as events:
-        return [event async for event in events]
-
-
-def finals(events):
-    return [event for event in events if isinstance(event, LiveFinal)]
+@pytest.fixture(name="vendor")
+def _vendor():
+    return ElevenLabsFake
 
 
 def test_has_the_protocols():
@@ -154,7 +112,7 @@ async def test_zero_retention_is_asked_for(start, fake):
     """Recorded and live, nothing is to be kept where the table says so."""
     provider = await start(zero_retention=True)
     await provider.transcribe(ENGLISH)
-    await heard(provider)
+    await heard(provider, LIVE)
 
     assert [("enable_logging", "false")] == fake.seen[0].query
     assert ("enable_logging", "false") in fake.sessions[0].query
@@ -312,7 +270,7 @@ async def test_a_failure_keeps_no_recording(provider, fake):
 
 async def test_live_says_ready_then_partials_then_the_final(provider, fake):
     """The last words come as a final when the audio has ended, with words and times."""
-    events = await heard(provider)
+    events = await heard(provider, LIVE)
     (final,) = finals(events)
 
     assert [LiveReady(), LivePartial(text="With a", language="en")] == events[:2]
@@ -382,7 +340,7 @@ async def test_live_pauses_make_finals(provider, fake):
 async def test_live_loses_no_words_of_a_late_pause(provider, fake):
     """A pause that was found just before the end was said does not hide the end."""
     fake.live = "late"
-    texts = [final.text for final in finals(await heard(provider))]
+    texts = [final.text for final in finals(await heard(provider, LIVE))]
 
     assert ["With a soft", TEXT] == texts
 
@@ -391,7 +349,7 @@ async def test_live_loses_no_words_of_a_late_pause(provider, fake):
 async def test_live_with_nothing_left_just_ends(provider, fake, live):
     """After silence an empty final, a complaint and no answer at all are the end, not errors."""
     fake.live = live
-    events = await heard(provider)
+    events = await heard(provider, LIVE)
 
     assert [LiveReady()] == events
 
@@ -458,7 +416,7 @@ async def test_live_refused_upgrades(provider, fake, refusal, kind):
     """A refused upgrade is read like any other answer."""
     fake.script.append(refusal)
     with pytest.raises(kind) as caught:
-        await heard(provider)
+        await heard(provider, LIVE)
 
     assert "LEAK" not in str(caught.value)
 

@@ -1,7 +1,7 @@
 """Sarvam against a server that knows its documentation."""
 
 import asyncio
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 
 import pytest
 from attrs import evolve
@@ -26,6 +26,7 @@ from junctor.core.testing.conformance import ProviderConformance
 from junctor.core.transcripts import LiveFinal, LivePartial, LiveReady, Segment, Transcript
 from junctor.plugins.remote.sarvam import Sarvam, junctor_providers
 from tests.fakes.vendors.sarvam import SarvamFake
+from tests.plugins.remote.adapters import plugged, spoken
 
 CLIP = tone_clip(0.2)
 LONG = tone_clip(31.0)
@@ -54,41 +55,13 @@ FAULTS = [
 ]
 
 
-@pytest.fixture(name="fake")
-async def _fake():
-    async with SarvamFake() as fake:
-        yield fake
-
-
-@pytest.fixture(name="start")
-async def _start(fake):
-    async with AsyncExitStack() as stack:
-
-        async def start(**changes: object) -> Sarvam:
-            provider = made(fake, **changes)
-            stack.push_async_callback(provider.close)
-            await provider.start()
-            return provider
-
-        yield start
-
-
-@pytest.fixture(name="provider")
-async def _provider(start):
-    return await start()
-
-
-def made(fake: SarvamFake, **changes: object) -> Sarvam:
-    return junctor_providers(Settings(plugins={"sarvam": fake.settings_table() | changes}))[0]
+@pytest.fixture(name="vendor")
+def _vendor():
+    return SarvamFake
 
 
 def form(fake: SarvamFake) -> str:
     return fake.seen[0].body.partition(b"filename=")[0].decode()
-
-
-async def spoken(*chunks: bytes):
-    for chunk in chunks:
-        yield chunk
 
 
 async def endless():
@@ -103,7 +76,7 @@ async def heard(provider: Sarvam, request: LiveRequest = LIVE, audio=None) -> li
 
 def test_has_the_protocols(fake):
     """It transcribes, and follows speech under way."""
-    provider = made(fake)
+    provider = plugged(fake)
 
     assert isinstance(provider, Transcriber)
     assert isinstance(provider, LiveTranscriber)
@@ -118,7 +91,7 @@ def test_sits_out_without_a_key():
 def test_settings_are_checked(fake):
     """A setting that does not exist is named."""
     with pytest.raises(ConfigError, match="stream_type"):
-        made(fake, stream_type="slow")
+        plugged(fake, stream_type="slow")
 
 
 @pytest.mark.parametrize(
@@ -475,7 +448,7 @@ class TestSarvam(ProviderConformance):
         fake.slow_above = 2 * len(clip.data)
         fake.needs_sound = True
         self.fake = fake
-        return made(fake)
+        return plugged(fake)
 
     async def stopped(self, provider: Provider) -> None:
         await self.fake.left()
