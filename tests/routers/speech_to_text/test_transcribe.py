@@ -139,7 +139,7 @@ async def test_a_wrong_field_is_named(
     [
         ("{", "not understood"),
         ('{"best": {}}', "best"),
-        ('{"high": {"langauge": "en"}}', "langauge"),
+        ('{"high": {"tongue": "en"}}', "tongue"),
         ('{"low": {"fallback_chain": ["nobody"]}}', "unknown provider 'nobody'"),
         ('{"low": {"fallback_chain": ["deepgram:zero"]}}', "no model 'deepgram:zero'"),
         ('{"medium": {"language": "hi", "language_mode": "auto"}}', "conflicts with language"),
