@@ -45,6 +45,9 @@ Capabilities that can stand in: a stream may be one transcript in a single piece
 transcript for each utterance, and a model without ears revises what another one heard.
 """
 
+LONGEST_PLAYED = 600.0
+"""Seconds of a recording that is played to a model which only listens live, at most."""
+
 _HEARS = frozenset(
     {Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE, Capability.LIVE_TRANSCRIBE}
 )
@@ -247,14 +250,14 @@ class _Draft:
         weights = self.rules.weights or Weights()
         wish, tier = self.wish, self.wish.tier or Tier(self.planner.policy.default_tier)
 
-        def score(card: ModelCard) -> tuple[bool, bool, int, bool, float, str]:
+        def score(card: ModelCard) -> tuple[int, bool, int, bool, float, str]:
             value = (
                 weights.quality * card.quality
                 + weights.price * (1 - card.price / dearest)
                 + weights.latency * (1 - self._latency(card) / slowest)
             )
             return (
-                wish.capability not in card.capabilities,
+                _standing(card, wish.capability),
                 tier not in card.tiers,
                 len(wish.wanted - card.features),
                 _is_abroad(card, wish.language),
@@ -336,6 +339,13 @@ def _serves(card: ModelCard, capability: Capability) -> bool:
     return not card.capabilities.isdisjoint(_capabilities(capability))
 
 
+def _standing(card: ModelCard, capability: Capability) -> int:
+    """Return how far a model stands from a capability: it has it, stands in well, or at a pinch."""
+    if capability in card.capabilities:
+        return 0
+    return 1 if Capability.TRANSCRIBE in card.capabilities else 2
+
+
 def is_deaf(card: ModelCard) -> bool:
     """Say whether a model only reasons over transcripts that others make."""
     return Capability.REVISE_TRANSCRIPT in card.capabilities and card.capabilities.isdisjoint(
@@ -373,6 +383,9 @@ def _detects(card: ModelCard) -> bool:
 
 
 def _too_much(card: ModelCard, wish: Wish) -> Exclusion | None:
+    if wish.capability is Capability.STREAM_TRANSCRIBE and _standing(card, wish.capability) > 1:
+        longest = min(LONGEST_PLAYED, card.max_seconds or LONGEST_PLAYED)
+        card = evolve(card, max_seconds=longest)
     if card.max_seconds is not None and wish.seconds > card.max_seconds:
         return Exclusion(
             model=card.name,

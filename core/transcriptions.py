@@ -16,7 +16,7 @@ import structlog
 from attrs import define, evolve, field
 
 from junctor.core.attempts import Attempt
-from junctor.core.cards import Capability, Feature, ModelCard
+from junctor.core.cards import Capability, Feature, ModelCard, Tier
 from junctor.core.dispatch import Order, failure
 from junctor.core.errors import (
     JunctorError,
@@ -51,6 +51,9 @@ from junctor.core.transcripts import Transcript, TranscriptEvent, in_one_piece
 from junctor.core.translations import in_english
 
 A = TypeVar("A")
+
+LONGEST_PLAYED = 60.0
+"""Seconds of a recording that is played to a live listener where the model takes whole ones too."""
 
 _log = structlog.get_logger()
 
@@ -216,11 +219,17 @@ class Transcription:
 
     def _opened(self, candidate: Candidate, wish: Wish) -> AsyncIterator[TranscriptEvent]:
         able = candidate.card.capabilities
-        if Capability.STREAM_TRANSCRIBE not in able and Capability.TRANSCRIBE in able:
+        is_native = Capability.STREAM_TRANSCRIBE in able
+        if not is_native and Capability.TRANSCRIBE in able and not self._is_played(able, wish):
             return self._opened_whole(candidate, wish)
         if candidate.needs_language and wish.language is None:
             return self._opened_told(candidate, wish)
         return self._stream_of(candidate, self._asked(candidate, wish))
+
+    def _is_played(self, able: frozenset[Capability], wish: Wish) -> bool:
+        """Say whether a recording is played to a live listener, for its first words come soon."""
+        is_brief = wish.seconds <= LONGEST_PLAYED and not self.request.diarization
+        return Capability.LIVE_TRANSCRIBE in able and wish.tier is Tier.LOW and is_brief
 
     async def _opened_whole(
         self, candidate: Candidate, wish: Wish

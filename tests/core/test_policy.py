@@ -486,3 +486,15 @@ def test_who_is_slow_just_now_may_be_asked_later() -> None:
 
     assert isinstance(error, NoCandidateError)
     assert error.temporary
+
+
+def test_a_recording_is_played_to_a_live_listener_only_at_a_pinch() -> None:
+    """It would be heard at some times its speed: whoever takes it whole comes first, however good."""
+    live = card("a:live", capabilities=frozenset({Capability.LIVE_TRANSCRIBE}), quality=1.0)
+    whole = card("a:whole", capabilities=frozenset({Capability.TRANSCRIBE}), quality=0.1)
+    streams = wish(None, provider="a", capability=Capability.STREAM_TRANSCRIBE)
+    both = planner([live, whole]).plan(streams)
+    alone = planner([live]).plan(evolve(streams, seconds=601.0))
+
+    assert names(both) == ["a:whole"]
+    assert (names(alone), alone.excluded[0].max_seconds) == ([], 600.0)

@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from junctor.conf.settings import Live, Settings
@@ -68,6 +69,29 @@ async def test_a_vendor_breaks_in_the_middle_and_another_goes_on(tmp_path: Path,
         assert [started["provider"] for started in one.of("started")] == ["deepgram", "assemblyai"]
         assert replayed == SPEECH[1_600:].rstrip(b"\0")
         assert one.of("final")[1]["start"] >= 0.05
+
+
+@pytest.mark.parametrize(("accuracy", "sockets"), [("low", 1), ("medium", 0)])
+async def test_events_of_the_low_tier_come_over_the_vendors_socket(
+    tmp_path: Path, accuracy: str, sockets: int
+) -> None:
+    """An upload is played to the socket where the first words count, and sent whole elsewhere."""
+    async with DeepgramFake() as first, AssemblyAIFake() as second:
+        async with (
+            house(tmp_path, *vendors(first, second)) as served,
+            httpx.AsyncClient(base_url=served.url, headers=served.authorization) as browser,
+        ):
+            answer = await browser.post(
+                "/speech-to-text/transcribe",
+                files={"audio": ("a.wav", say("the weather is very nice").data)},
+                data={"provider": "deepgram", "accuracy": accuracy},
+                headers={"Accept": "text/event-stream"},
+                timeout=20,
+            )
+        upgrades = [one for one in first.seen if "Upgrade" in one.headers]
+
+    assert "event: transcript.done" in answer.text
+    assert len(upgrades) == sockets
 
 
 async def test_all_vendors_refuse(tmp_path: Path) -> None:
