@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from attrs import define, evolve, field, frozen
 
 from junctor.conf.settings import Policy, TierPolicy, Weights
-from junctor.core.cards import Capability, Feature, ModelCard, Tier
+from junctor.core.cards import Capability, ModelCard, Tier
 from junctor.core.catalog import Catalog
 from junctor.core.errors import (
     ForbiddenError,
@@ -24,33 +24,19 @@ from junctor.core.errors import (
     UnknownModelError,
     UnsupportedOptionError,
 )
-from junctor.core.locales import match, primary, understands
+from junctor.core.fitness import (
+    SERVES,
+    detects,
+    is_abroad,
+    is_deaf,
+    misfit,
+    serves,
+    stand_ins,
+    standing,
+    too_much,
+)
 from junctor.core.plans import Candidate, Exclusion, Fault, Place, Plan, Wish
 from junctor.core.tiers import merged
-
-SERVES: dict[Capability, frozenset[Capability]] = {
-    Capability.TRANSCRIBE: frozenset({Capability.TRANSCRIBE, Capability.REVISE_TRANSCRIPT}),
-    Capability.STREAM_TRANSCRIBE: frozenset(
-        {
-            Capability.STREAM_TRANSCRIBE,
-            Capability.LIVE_TRANSCRIBE,
-            Capability.TRANSCRIBE,
-            Capability.REVISE_TRANSCRIPT,
-        }
-    ),
-    Capability.LIVE_TRANSCRIBE: frozenset({Capability.LIVE_TRANSCRIBE, Capability.TRANSCRIBE}),
-}
-"""
-Capabilities that can stand in: a stream may be one transcript in a single piece, a live session one
-transcript for each utterance, and a model without ears revises what another one heard.
-"""
-
-LONGEST_PLAYED = 600.0
-"""Seconds of a recording that is played to a model which only listens live, at most."""
-
-_HEARS = frozenset(
-    {Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE, Capability.LIVE_TRANSCRIBE}
-)
 
 
 class Observed(Protocol):
@@ -182,7 +168,7 @@ class _Draft:
     def _must_be_told(self, card: ModelCard) -> bool:
         """Say whether a model that is to listen has to be told the language, which is open."""
         listens = self.wish.capability in SERVES
-        return listens and self.wish.language is None and not _detects(card)
+        return listens and self.wish.language is None and not detects(card)
 
     def finished(self) -> Plan:
         """Return the plan, with ears behind a model that has none, and the ensemble beside it."""
@@ -222,8 +208,8 @@ class _Draft:
         cards = [self.catalog.cards.get(name) for name in names]
         wanted = self.wish.capability
         # A chain whose providers are all absent is known, only not served: the plan says why.
-        if not names or all(card is not None and not _serves(card, wanted) for card in cards):
-            raise UnknownModelError(model, self.catalog.known(*_capabilities(wanted)))
+        if not names or all(card is not None and not serves(card, wanted) for card in cards):
+            raise UnknownModelError(model, self.catalog.known(*stand_ins(wanted)))
         return list(names)
 
     def _of_provider(self, named: str) -> list[str]:
@@ -234,14 +220,14 @@ class _Draft:
             return [named]
         wanted = self.wish.capability
         cards = [one for one in self.catalog.cards.values() if one.provider == named]
-        fitting = self._sorted(one for one in cards if _serves(one, wanted))
+        fitting = self._sorted(one for one in cards if serves(one, wanted))
         # An absent provider stays in the plan, as left out for its reason.
         return fitting or [named]
 
     def _ranked(self) -> list[str]:
         cards = self.catalog.cards.values()
         wanted = self.wish.capability
-        return self._sorted(one for one in cards if _serves(one, wanted) and not is_deaf(one))
+        return self._sorted(one for one in cards if serves(one, wanted) and not is_deaf(one))
 
     def _sorted(self, cards: Iterable[ModelCard]) -> list[str]:
         cards = list(cards)
@@ -257,10 +243,10 @@ class _Draft:
                 + weights.latency * (1 - self._latency(card) / slowest)
             )
             return (
-                _standing(card, wish.capability),
+                standing(card, wish.capability),
                 tier not in card.tiers,
                 len(wish.wanted - card.features),
-                _is_abroad(card, wish.language),
+                is_abroad(card, wish.language),
                 -value,
                 card.name,
             )
@@ -277,9 +263,9 @@ class _Draft:
             reason = self.catalog.absence(name)
             return Exclusion(model=name, reason=reason, fault=Fault.SERVER)
         return (
-            _misfit(card, self.wish)
+            misfit(card, self.wish)
             or self._mute(card, place)
-            or _too_much(card, self.wish)
+            or too_much(card, self.wish)
             or self._not_allowed(card, place)
             or self._too_dear(card)
             or self._broken(card)
@@ -329,78 +315,6 @@ class _Draft:
             return None
         reason = "left alone after repeated failures"
         return Exclusion(model=card.name, reason=reason, fault=Fault.TEMPORARY)
-
-
-def _capabilities(capability: Capability) -> frozenset[Capability]:
-    return SERVES.get(capability, frozenset({capability}))
-
-
-def _serves(card: ModelCard, capability: Capability) -> bool:
-    return not card.capabilities.isdisjoint(_capabilities(capability))
-
-
-def _standing(card: ModelCard, capability: Capability) -> int:
-    """Return how far a model stands from a capability: it has it, stands in well, or at a pinch."""
-    if capability in card.capabilities:
-        return 0
-    return 1 if Capability.TRANSCRIBE in card.capabilities else 2
-
-
-def is_deaf(card: ModelCard) -> bool:
-    """Say whether a model only reasons over transcripts that others make."""
-    return Capability.REVISE_TRANSCRIPT in card.capabilities and card.capabilities.isdisjoint(
-        _HEARS
-    )
-
-
-def _is_abroad(card: ModelCard, tag: str | None) -> bool:
-    """Say whether a model knows the language, but of another region than the one asked for."""
-    if tag is None or card.locales is None or "-" not in tag:
-        return False
-    found = match(card.locales, tag)
-    return found is not None and found.lower() not in {tag.lower(), primary(tag)}
-
-
-def _misfit(card: ModelCard, wish: Wish) -> Exclusion | None:
-    missing = sorted(feature.value for feature in wish.features - card.features)
-    allowed = wish.allowed_languages
-    if not _serves(card, wish.capability):
-        reason = f"does not {wish.capability}"
-    elif wish.language is not None and not understands(card.locales, wish.language):
-        reason = f"does not know the language {wish.language}"
-    elif allowed and not any(understands(card.locales, one) for one in allowed):
-        reason = f"knows none of the languages {', '.join(allowed)}"
-    elif missing:
-        reason = f"lacks {', '.join(missing)}"
-    else:
-        return None
-    return Exclusion(model=card.name, reason=reason, fault=Fault.REQUEST)
-
-
-def _detects(card: ModelCard) -> bool:
-    needs_language = not card.capabilities.isdisjoint(_HEARS)
-    return not needs_language or Feature.AUTO_LANGUAGE in card.features
-
-
-def _too_much(card: ModelCard, wish: Wish) -> Exclusion | None:
-    if wish.capability is Capability.STREAM_TRANSCRIBE and _standing(card, wish.capability) > 1:
-        longest = min(LONGEST_PLAYED, card.max_seconds or LONGEST_PLAYED)
-        card = evolve(card, max_seconds=longest)
-    if card.max_seconds is not None and wish.seconds > card.max_seconds:
-        return Exclusion(
-            model=card.name,
-            reason=f"takes at most {card.max_seconds:g} seconds of audio",
-            fault=Fault.REQUEST,
-            max_seconds=card.max_seconds,
-        )
-    if card.max_bytes is not None and wish.bytes > card.max_bytes:
-        return Exclusion(
-            model=card.name,
-            reason=f"takes at most {card.max_bytes} bytes",
-            fault=Fault.REQUEST,
-            max_bytes=card.max_bytes,
-        )
-    return None
 
 
 def refusal(plan: Plan) -> JunctorError:

@@ -23,10 +23,11 @@ from junctor.core.errors import (
     ProviderAnswerError,
     ProviderRejectedError,
 )
+from junctor.core.fitness import is_deaf
 from junctor.core.locales import match, understands
 from junctor.core.operations import Trace
 from junctor.core.plans import Candidate, Plan, Wish
-from junctor.core.policy import identification, is_deaf, refusal
+from junctor.core.policy import identification, refusal
 from junctor.core.providers import (
     ChatModel,
     LanguageIdentifier,

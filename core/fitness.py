@@ -1,0 +1,113 @@
+"""
+Whether a model fits a wish, by its card alone: what it can do, its languages, its caps.
+
+Pure; `junctor.core.policy` puts the answers together.
+"""
+
+from attrs import evolve
+
+from junctor.core.cards import Capability, Feature, ModelCard
+from junctor.core.locales import match, primary, understands
+from junctor.core.plans import Exclusion, Fault, Wish
+
+SERVES: dict[Capability, frozenset[Capability]] = {
+    Capability.TRANSCRIBE: frozenset({Capability.TRANSCRIBE, Capability.REVISE_TRANSCRIPT}),
+    Capability.STREAM_TRANSCRIBE: frozenset(
+        {
+            Capability.STREAM_TRANSCRIBE,
+            Capability.LIVE_TRANSCRIBE,
+            Capability.TRANSCRIBE,
+            Capability.REVISE_TRANSCRIPT,
+        }
+    ),
+    Capability.LIVE_TRANSCRIBE: frozenset({Capability.LIVE_TRANSCRIBE, Capability.TRANSCRIBE}),
+}
+"""
+Capabilities that can stand in: a stream may be one transcript in a single piece, a live session one
+transcript for each utterance, and a model without ears revises what another one heard.
+"""
+
+LONGEST_PLAYED = 600.0
+"""Seconds of a recording that is played to a model which only listens live, at most."""
+
+_HEARS = frozenset(
+    {Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE, Capability.LIVE_TRANSCRIBE}
+)
+
+
+def stand_ins(capability: Capability) -> frozenset[Capability]:
+    """Return the capabilities of which one is enough."""
+    return SERVES.get(capability, frozenset({capability}))
+
+
+def serves(card: ModelCard, capability: Capability) -> bool:
+    """Say whether a model can do it, or stand in for one that can."""
+    return not card.capabilities.isdisjoint(stand_ins(capability))
+
+
+def standing(card: ModelCard, capability: Capability) -> int:
+    """Return how far a model stands from a capability: it has it, stands in well, or at a pinch."""
+    if capability in card.capabilities:
+        return 0
+    return 1 if Capability.TRANSCRIBE in card.capabilities else 2
+
+
+def is_deaf(card: ModelCard) -> bool:
+    """Say whether a model only reasons over transcripts that others make."""
+    return Capability.REVISE_TRANSCRIPT in card.capabilities and card.capabilities.isdisjoint(
+        _HEARS
+    )
+
+
+def is_abroad(card: ModelCard, tag: str | None) -> bool:
+    """Say whether a model knows the language, but of another region than the one asked for."""
+    if tag is None or card.locales is None or "-" not in tag:
+        return False
+    found = match(card.locales, tag)
+    return found is not None and found.lower() not in {tag.lower(), primary(tag)}
+
+
+def misfit(card: ModelCard, wish: Wish) -> Exclusion | None:
+    """Return why a model cannot do what is asked at all; None when it can."""
+    missing = sorted(feature.value for feature in wish.features - card.features)
+    allowed = wish.allowed_languages
+    if not serves(card, wish.capability):
+        reason = f"does not {wish.capability}"
+    elif wish.language is not None and not understands(card.locales, wish.language):
+        reason = f"does not know the language {wish.language}"
+    elif allowed and not any(understands(card.locales, one) for one in allowed):
+        reason = f"knows none of the languages {', '.join(allowed)}"
+    elif missing:
+        reason = f"lacks {', '.join(missing)}"
+    else:
+        return None
+    return Exclusion(model=card.name, reason=reason, fault=Fault.REQUEST)
+
+
+def detects(card: ModelCard) -> bool:
+    """Say whether a model needs nobody to tell it the language."""
+    needs_language = not card.capabilities.isdisjoint(_HEARS)
+    return not needs_language or Feature.AUTO_LANGUAGE in card.features
+
+
+def too_much(card: ModelCard, wish: Wish) -> Exclusion | None:
+    """Return why the recording is too long or too large for a model; None when it is not."""
+    is_played = wish.capability is Capability.STREAM_TRANSCRIBE and not is_deaf(card)
+    if is_played and standing(card, wish.capability) > 1:
+        longest = min(LONGEST_PLAYED, card.max_seconds or LONGEST_PLAYED)
+        card = evolve(card, max_seconds=longest)
+    if card.max_seconds is not None and wish.seconds > card.max_seconds:
+        return Exclusion(
+            model=card.name,
+            reason=f"takes at most {card.max_seconds:g} seconds of audio",
+            fault=Fault.REQUEST,
+            max_seconds=card.max_seconds,
+        )
+    if card.max_bytes is not None and wish.bytes > card.max_bytes:
+        return Exclusion(
+            model=card.name,
+            reason=f"takes at most {card.max_bytes} bytes",
+            fault=Fault.REQUEST,
+            max_bytes=card.max_bytes,
+        )
+    return None
