@@ -154,6 +154,10 @@ def _error(answer: httpx.Response) -> str:
     return str(answer.json()["error"]["message"])
 
 
+def _voters(answer: httpx.Response) -> str:
+    return ", ".join(answer.json()["usage"]["ensemble"])
+
+
 def _refusal(answer: httpx.Response) -> str:
     return str(answer.json()["message"])
 
@@ -226,8 +230,9 @@ STEPS: tuple[Step, ...] = (
     Step(
         name="speech-to-text, two vote on each word",
         send=_speech_to_text("english", provider=_TINY, accuracy="high"),
-        expected="",
+        expected="whisperjunctortinysphinxenus",
         provider=_TINY,
+        text=_voters,
     ),
     Step(
         name="speech-to-text, as events (SSE)",
