@@ -11,8 +11,10 @@ class Capability(StrEnum):
     TRANSCRIBE = "transcribe"
     STREAM_TRANSCRIBE = "stream-transcribe"
     LIVE_TRANSCRIBE = "live-transcribe"
+    TRANSCRIBE_WINDOWS = "transcribe-windows"
     REVISE_TRANSCRIPT = "revise-transcript"
     IDENTIFY_LANGUAGE = "identify-language"
+    ALIGN = "align"
     CHAT = "chat"
 
 
@@ -59,6 +61,10 @@ class ModelCard:
     """Largest upload it takes, bytes."""
     max_seconds: float | None = None
     """Longest audio it takes, seconds."""
+    window_seconds: float = 30.0
+    """Longest window of `Capability.TRANSCRIBE_WINDOWS` and longest audio of `ALIGN`, seconds."""
+    window_batch: int = 16
+    """Windows it is given at once, at most."""
     quality: float = 0.5
     """0 (poor) to 1 (best known); the rank that policy's weights multiply."""
     price: float = 0.0

@@ -19,6 +19,7 @@ from typing import Protocol, runtime_checkable
 
 from junctor.core.cards import Capability, ModelCard
 from junctor.core.requests import (
+    AlignRequest,
     ChatReply,
     ChatRequest,
     Identification,
@@ -26,8 +27,15 @@ from junctor.core.requests import (
     LiveRequest,
     ReviseRequest,
     TranscribeRequest,
+    WindowsRequest,
 )
-from junctor.core.transcripts import LiveEvent, Transcript, TranscriptEvent
+from junctor.core.transcripts import (
+    Alignment,
+    LiveEvent,
+    Transcript,
+    TranscriptEvent,
+    WindowTranscript,
+)
 
 
 class Provider(Protocol):
@@ -89,6 +97,37 @@ class LiveTranscriber(Provider, Protocol):
 
 
 @runtime_checkable
+class WindowTranscriber(Provider, Protocol):
+    """`Capability.TRANSCRIBE_WINDOWS`."""
+
+    async def transcribe_windows(self, request: WindowsRequest, /) -> Sequence[WindowTranscript]:
+        """
+        Write down many short stretches of speech at once.
+
+        Returns:
+            One transcript for each window, in their order; the text of silence is empty.
+
+        Raises:
+            ProviderError: none of them could be done; the subclass says why.
+
+        """
+
+
+@runtime_checkable
+class Aligner(Provider, Protocol):
+    """`Capability.ALIGN`."""
+
+    async def align(self, request: AlignRequest, /) -> Alignment:
+        """
+        Find given words in a recording (forced alignment), and say how surely each is said.
+
+        Raises:
+            ProviderRejectedError: no word is given, or the audio is longer than it takes.
+
+        """
+
+
+@runtime_checkable
 class TranscriptReviser(Provider, Protocol):
     """`Capability.REVISE_TRANSCRIPT`: no ears, but it reasons over what another one heard."""
 
@@ -116,6 +155,8 @@ PROTOCOLS: dict[Capability, type[object]] = {
     Capability.TRANSCRIBE: Transcriber,
     Capability.STREAM_TRANSCRIBE: StreamTranscriber,
     Capability.LIVE_TRANSCRIBE: LiveTranscriber,
+    Capability.TRANSCRIBE_WINDOWS: WindowTranscriber,
+    Capability.ALIGN: Aligner,
     Capability.REVISE_TRANSCRIPT: TranscriptReviser,
     Capability.IDENTIFY_LANGUAGE: LanguageIdentifier,
     Capability.CHAT: ChatModel,

@@ -38,6 +38,18 @@ class TranscribeRequest:
 
 
 @frozen(kw_only=True)
+class Rolling:
+    """How often partials are made of speech by a model that hears windows; all in seconds."""
+
+    interval: float = 0.5
+    """Between two partials, at least."""
+    least: float = 0.5
+    """Speech that is there before the first one."""
+    window: float = 6.0
+    """How much of the running speech a partial is decoded from; the rest has been agreed on."""
+
+
+@frozen(kw_only=True)
 class LiveRequest:
     """
     Speech to be written down while it is spoken.
@@ -53,6 +65,47 @@ class LiveRequest:
     """BCP-47 tags that detection may choose from; empty for any."""
     word_timestamps: bool = False
     diarization: bool = False
+    rolling: Rolling = field(factory=Rolling)
+    """For models that hear windows; others make partials as they like."""
+
+
+@frozen(kw_only=True)
+class Window:
+    """A stretch of speech of a live session, to be written down together with those of others."""
+
+    pcm: bytes
+    """Signed 16-bit little-endian, mono, 16,000 Hz; `ModelCard.window_seconds` at most."""
+    language: str | None = None
+    """BCP-47; None to detect it."""
+    allowed_languages: tuple[str, ...] = ()
+    """BCP-47 tags that detection may choose from; empty for any."""
+    word_timestamps: bool = False
+    is_final: bool = False
+    """Whether it is a whole stretch, worth the widest search; else somebody is still speaking."""
+
+
+@frozen(kw_only=True)
+class WindowsRequest:
+    """Windows of any sessions, short and long, to be decoded at once."""
+
+    windows: tuple[Window, ...]
+    """At least one, `ModelCard.window_batch` at most."""
+    model: str = ""
+    """The candidate's own model id."""
+
+
+@frozen(kw_only=True)
+class AlignRequest:
+    """A text that may have been read in a recording: is each word there, and when?"""
+
+    audio: Clip
+    """`ModelCard.window_seconds` at most."""
+    words: tuple[str, ...]
+    """In order; of a language without spaces as a word segmenter cuts it."""
+    language: str
+    """BCP-47."""
+    model: str = ""
+    """The candidate's own model id; the dispatcher fills it in for each candidate."""
 
 
 @frozen(kw_only=True)

@@ -80,12 +80,55 @@ class LiveReady:
 
 
 @frozen(kw_only=True)
+class WindowTranscript:
+    """What is said in one window."""
+
+    text: str
+    pieces: tuple[str, ...] = ()
+    """The text cut where it may be cut, its spaces with what follows them; empty if unknown."""
+    words: tuple[Word, ...] = ()
+    """Given when they were asked for; times are seconds from the start of the window."""
+    language: str | None = None
+    """BCP-47; None where unknown."""
+    confidence: float | None = None
+    """0 to 1; None where the model tells none."""
+    seconds: float = 0.0
+    """What the engine itself worked on the windows that it was given together."""
+
+
+@frozen(kw_only=True)
+class Alignment:
+    """Where each given word is in a recording."""
+
+    words: tuple[Word, ...]
+    """The given ones, in order; `confidence` is low where another word is said, or none."""
+    confidence: float
+    """Geometric mean over all words, 0 to 1. What is high depends on the model: calibrate it."""
+
+
+@frozen(kw_only=True)
+class Timing:
+    """What a text of a live session took, seconds."""
+
+    queued: float
+    """Until the model had time for it."""
+    decoding: float
+    """From then until its answer was there."""
+    working: float
+    """Of that, what the engine says that it worked."""
+
+
+@frozen(kw_only=True)
 class LivePartial:
     """What the running utterance sounds like so far; the next partial or final replaces it."""
 
     text: str
     language: str | None = None
     """BCP-47; None where unknown."""
+    stable: str | None = None
+    """How the text begins that will hardly change any more; None where the model does not say."""
+    timing: Timing | None = None
+    """Where it is known."""
 
 
 @frozen(kw_only=True)
@@ -100,6 +143,8 @@ class LiveFinal:
     language: str | None = None
     """BCP-47; None where unknown."""
     confidence: float | None = None
+    timing: Timing | None = None
+    """Where it is known."""
 
 
 LiveEvent = LiveReady | LivePartial | LiveFinal

@@ -19,14 +19,15 @@ PUBLIC: dict[str, dict[str, str]] = {
     },
     "cards": {
         "Capability": (
-            "TRANSCRIBE STREAM_TRANSCRIBE LIVE_TRANSCRIBE REVISE_TRANSCRIPT IDENTIFY_LANGUAGE CHAT"
+            "TRANSCRIBE STREAM_TRANSCRIBE LIVE_TRANSCRIBE TRANSCRIBE_WINDOWS REVISE_TRANSCRIPT "
+            "IDENTIFY_LANGUAGE ALIGN CHAT"
         ),
         "Feature": (
             "WORD_TIMESTAMPS SEGMENT_TIMESTAMPS AUTO_LANGUAGE DIARIZATION TRANSLATION PROMPT"
         ),
         "ModelCard": (
             "provider id capabilities summary locales features media_types max_bytes "
-            "max_seconds quality price latency tiers name"
+            "max_seconds window_seconds window_batch quality price latency tiers name"
         ),
         "Tier": "LOW MEDIUM HIGH",
     },
@@ -90,6 +91,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         ),
     },
     "providers": {
+        "Aligner": "align",
         "ChatModel": "chat",
         "LanguageIdentifier": "identify_language",
         "LiveTranscriber": "live_transcribe",
@@ -98,32 +100,40 @@ PUBLIC: dict[str, dict[str, str]] = {
         "StreamTranscriber": "stream_transcribe",
         "Transcriber": "transcribe",
         "TranscriptReviser": "revise",
+        "WindowTranscriber": "transcribe_windows",
     },
     "requests": {
+        "AlignRequest": "audio words language model",
         "ChatReply": "text prompt_tokens completion_tokens",
         "ChatRequest": "messages model options",
         "Identification": "language confidence",
         "IdentifyRequest": "audio model allowed",
-        "LiveRequest": "model language allowed_languages word_timestamps diarization",
+        "LiveRequest": "model language allowed_languages word_timestamps diarization rolling",
         "ReviseRequest": "transcript model language",
+        "Rolling": "interval least window",
         "Task": "TRANSCRIBE TRANSLATE",
         "TranscribeRequest": (
             "audio model task language prompt temperature word_timestamps segment_timestamps "
             "diarization allowed_languages"
         ),
+        "Window": "pcm language allowed_languages word_timestamps is_final",
+        "WindowsRequest": "windows model",
     },
     "transcripts": {
+        "Alignment": "words confidence",
         "LiveEvent": "",
-        "LiveFinal": "text start end words language confidence",
-        "LivePartial": "text language",
+        "LiveFinal": "text start end words language confidence timing",
+        "LivePartial": "text language stable timing",
         "LiveReady": "",
         "Segment": (
             "text start end words speaker avg_logprob no_speech_prob compression_ratio "
             "temperature tokens"
         ),
+        "Timing": "queued decoding working",
         "Transcript": "text language language_confidence confidence segments words is_empty",
         "TranscriptDelta": "text segment",
         "TranscriptEvent": "",
+        "WindowTranscript": "text pieces words language confidence seconds",
         "Word": "text start end confidence speaker",
         "in_one_piece": "",
     },
