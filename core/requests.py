@@ -96,7 +96,7 @@ class WindowsRequest:
 
 @frozen(kw_only=True)
 class AlignRequest:
-    """A text that may have been read in a recording: is each word there, and when?"""
+    """A text that may have been read in a recording, to be found word by word."""
 
     audio: Clip
     """`ModelCard.window_seconds` at most."""
