@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from junctor.core.transcripts import Segment
+from junctor.core.transcripts import Segment, Word
 
 
 class Spoken(Struct, frozen=True, tag=True):
@@ -20,3 +20,20 @@ class Heard(Struct, frozen=True, tag=True):
 
 
 SpeechItem = Spoken | Heard
+
+
+class WindowHeard(Struct, frozen=True, tag=True):
+    """What is said in one of the windows that were given together; they come in their order."""
+
+    text: str
+    """Empty where nothing is said."""
+    pieces: tuple[str, ...] = ()
+    """The text cut where it may be cut, its spaces with what follows them."""
+    words: tuple[Word, ...] = ()
+    """Given when they were asked for; times are seconds from the start of the window."""
+    language: str | None = None
+    """The engine's own code."""
+    confidence: float | None = None
+    """0 to 1."""
+    seconds: float = 0.0
+    """What the engine worked on all windows that were given together."""
