@@ -282,6 +282,8 @@ class Live(Base, frozen=True, kw_only=True):
     """Time until a candidate takes audio, all candidates together."""
     stall: Seconds = 20.0
     """Time in which speech brings an answer; longer than the turns of models without partials."""
+    rounds: Annotated[int, Meta(ge=0)] = 2
+    """Times that the candidates are gone through again when all have failed over the same audio."""
     max_replay: Annotated[float, Meta(ge=1)] = 60.0
     """Seconds of audio kept for the next candidate; a client that is further ahead has to wait."""
     max_speed: Annotated[float, Meta(ge=1)] = 4.0

@@ -50,6 +50,10 @@ class Ear(AsyncIterator[bytes]):
     is_speech: IsSpeech = has_speech
     has_partial: bool = False
     """Whether words were heard that are not final yet."""
+    is_native: bool = True
+    """Whether the candidate listens live by itself, to the chunks that it is given here."""
+    flushed: int = 0
+    """Flushes of the tape that were answered."""
     is_done: bool = field(default=False, init=False)
     """Whether it was given all that it gets."""
     start: int = field(init=False)
@@ -73,6 +77,10 @@ class Ear(AsyncIterator[bytes]):
     def seconds(self) -> float:
         """How much audio it was given, seconds."""
         return (self.position - self.start) / SAMPLE_RATE
+
+    def take(self, until: int) -> None:
+        """Note that it was given everything up to a position: it reads the tape by itself."""
+        self.position = max(self.position, until)
 
     def close(self) -> None:
         """Give it nothing more, whoever asks."""

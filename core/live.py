@@ -6,9 +6,9 @@ listens to it fails, the next one hears that audio again, faster than it was spo
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import cast
+from typing import Protocol, cast
 
 from attrs import define, evolve, field, frozen
 
@@ -24,10 +24,11 @@ from junctor.core.operations import Trace
 from junctor.core.plans import Candidate, Plan
 from junctor.core.providers import LiveTranscriber, Transcriber
 from junctor.core.requests import LiveRequest
+from junctor.core.rolling import RollingListener
 from junctor.core.snapshots import Snapshot
 from junctor.core.tape import Tape
 from junctor.core.transcripts import LiveEvent, LiveFinal, LivePartial, LiveReady
-from junctor.core.utterances import live_over_transcribe, stop
+from junctor.core.utterances import LONGEST_CLIP, ClipDesk, stop
 
 
 @frozen(kw_only=True)
@@ -41,20 +42,38 @@ class LiveStarted:
 LiveRunEvent = LiveStarted | LivePartial | LiveFinal
 """What a run yields; times are seconds from the start of the client's audio."""
 
-Voice = Callable[[Candidate, Ear], AsyncIterator[LiveEvent]]
-"""Opens a candidate on the audio that it is given."""
+
+class Voice(Protocol):
+    """Opens a candidate on the audio that it is given."""
+
+    def __call__(
+        self, candidate: Candidate, ear: Ear, /, *, is_replay: bool
+    ) -> AsyncIterator[LiveEvent]:
+        """Open it; `is_replay` says whether somebody failed over that audio."""
 
 
 def voice_of(snapshot: Snapshot, request: LiveRequest) -> Voice:
-    """Return how candidates of a snapshot are asked; one that only transcribes gets a stand-in."""
+    """Return how candidates of a snapshot are asked; what cannot listen live gets a stand-in."""
     within = snapshot.settings.live.utterance_timeout
 
-    def voice(candidate: Candidate, audio: Ear) -> AsyncIterator[LiveEvent]:
-        provider = snapshot.provider(candidate.card)
+    def voice(candidate: Candidate, ear: Ear, *, is_replay: bool) -> AsyncIterator[LiveEvent]:
+        card, provider = candidate.card, snapshot.provider(candidate.card)
         asked = _asked(candidate, request)
         if is_native(candidate):
-            return cast("LiveTranscriber", provider).live_transcribe(asked, audio)
-        return live_over_transcribe(cast("Transcriber", provider), asked, audio, within=within)
+            return cast("LiveTranscriber", provider).live_transcribe(asked, ear)
+        has_windows = Capability.TRANSCRIBE_WINDOWS in card.capabilities
+        desk = (
+            snapshot.desk(card) if has_windows else ClipDesk(cast("Transcriber", provider), asked)
+        )
+        return RollingListener(
+            desk=desk,
+            request=asked,
+            ear=ear,
+            longest=card.window_seconds if has_windows else LONGEST_CLIP,
+            within=within,
+            has_partials=has_windows,
+            is_replay=is_replay,
+        ).events()
 
     return voice
 
@@ -83,58 +102,49 @@ class LiveRun:
     """
     One live session, over the candidates of a plan.
 
-    A candidate that failed is not asked again, but the only one of a plan is: once, and once more
-    for each final that it gives in between.
+    Who failed is not asked again while there are others; then the plan begins anew, `live.rounds`
+    times over the same audio at most. Each final starts the count again.
     """
 
     dispatcher: Dispatcher
     bounds: Live
     plan: Plan
     """Has at least one candidate."""
+    tape: Tape
+    """Filled by somebody else; has a voice track where the plan `needs_voice`."""
     voice: Voice
     trace: Trace = field(factory=Trace)
     is_speech: IsSpeech = has_speech
     """Judges the audio that a candidate does not answer."""
     cost: float = field(default=0.0, init=False)
     """What the candidates charge for the audio they were given, replays too; US dollars."""
-    _tape: Tape = field(init=False)
     _rest: tuple[Candidate, ...] = field(default=(), init=False)
     _ear: Ear | None = field(default=None, init=False)
     _index: int = field(default=0, init=False)
     _told: LiveStarted | None = field(default=None, init=False)
     _partial: LivePartial | None = field(default=None, init=False)
-    _may_retry: bool = field(default=True, init=False)
+    _rounds: int = field(default=0, init=False)
+    _has_failed: bool = field(default=False, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._tape = Tape(self.bounds.max_replay)
+    @classmethod
+    def needs_voice(cls, plan: Plan) -> bool:
+        """Say whether a candidate needs the tape's voice track."""
+        return not all(map(is_native, plan.candidates))
 
-    async def events(self, audio: AsyncIterator[bytes]) -> AsyncGenerator[LiveRunEvent, None]:
+    async def events(self) -> AsyncGenerator[LiveRunEvent, None]:
         """
-        Yield what is heard, and who hears it, until the audio has ended and its last word is final.
-
-        Args:
-            audio: chunks of signed 16-bit little-endian mono PCM at 16 kHz, any even size. It is
-                not read while `live.max_replay` seconds wait for a final. An error that it raises
-                ends the audio, and comes out of here behind the last final.
+        Yield what is heard, and who hears it, until the tape is over and its last word is final.
 
         Raises:
             JunctorError: no candidate is left; comes behind everything that was heard, the last
                 partial as a final. What `Dispatcher.stream` raises, or the last one's error.
 
         """
-        recording = asyncio.create_task(self._tape.record(audio))
         self._rest = self.plan.candidates
-        try:
-            while self._rest:
-                async with aclosing(self._turn()) as turn:
-                    async for event in turn:
-                        yield event
-            await recording
-        finally:
-            recording.cancel()
-            await asyncio.gather(recording, return_exceptions=True)
-            # It may hold the error that is on its way out, whose traceback holds this frame.
-            del recording
+        while self._rest:
+            async with aclosing(self._turn()) as turn:
+                async for event in turn:
+                    yield event
 
     async def _turn(self) -> AsyncGenerator[LiveRunEvent, None]:
         """Let a candidate listen until it ends or fails, and find out who comes then."""
@@ -178,11 +188,16 @@ class LiveRun:
         """Open one candidate on what is on the tape."""
         self._index = self.plan.candidates.index(candidate)
         self._ear = ear = Ear(
-            tape=self._tape, card=candidate.card, bounds=self.bounds, is_speech=self.is_speech
+            tape=self.tape,
+            card=candidate.card,
+            bounds=self.bounds,
+            is_speech=self.is_speech,
+            is_native=is_native(candidate),
+            flushed=self._ear.flushed if self._ear else 0,
         )
         # A stand-in bounds its own work, and is silent for as long as an utterance is.
-        watch = asyncio.create_task(ear.watch()) if is_native(candidate) else None
-        source = self.voice(candidate, ear)
+        watch = asyncio.create_task(ear.watch()) if ear.is_native else None
+        source = self.voice(candidate, ear, is_replay=self._has_failed)
         try:
             while (event := await ear.answer(source)) is not None:
                 yield event
@@ -203,20 +218,28 @@ class LiveRun:
         """Return an event as the client gets it; what is final leaves the tape."""
         ear = self._current
         if isinstance(event, LivePartial):
-            self._partial = event if event.text.strip() else None
+            shown, self._partial = self._partial, event if event.text.strip() else None
             ear.has_partial = self._partial is not None
-            return self._partial
+            is_worth = ear.has_partial or shown is not None or not ear.is_native
+            return event if is_worth else None
         if isinstance(event, LiveReady):
             return None
-        self._partial, ear.has_partial = None, False
-        self._may_retry = True
-        self._tape.forget(min(ear.position, ear.start + round(event.end * SAMPLE_RATE)))
-        return _shifted(event, ear.start / SAMPLE_RATE) if event.text.strip() else None
+        shown, self._partial, ear.has_partial = self._partial, None, False
+        self._rounds, self._has_failed = 0, False
+        self.tape.forget(min(ear.position, ear.start + round(event.end * SAMPLE_RATE)))
+        if event.text.strip():
+            return _shifted(event, ear.start / SAMPLE_RATE)
+        return LivePartial(text="") if shown is not None else None
+
+    @property
+    def hears_flushes(self) -> bool:
+        """Whether the candidate that listens answers `Tape.flush` with a partial."""
+        return self._ear is None or not self._ear.is_native
 
     @property
     def _is_all_said(self) -> bool:
         """Whether the client has ended, and nothing but silence waits for a final."""
-        tape = self._tape
+        tape = self.tape
         is_quiet = tape.is_over and not is_loud(tape.read(tape.origin, tape.end))
         return is_quiet and self._told is not None and self._partial is None
 
@@ -228,27 +251,29 @@ class LiveRun:
     def _behind(self) -> tuple[Candidate, ...]:
         """Return who hears what follows, now that a candidate has said its last word."""
         position = self._current.position
-        self._tape.forget(position)
-        if self._tape.is_over and position >= self._tape.end:
+        self.tape.forget(position)
+        if self.tape.is_over and position >= self.tape.end:
             return ()
         return self.plan.candidates[self._index :]
 
     def _left(self, error: JunctorError) -> tuple[Candidate, ...]:
-        """Return who is left after an error; only one in the middle of a session can be mended."""
+        """Return who is left after an error."""
         if not isinstance(error, ProviderError):
             return ()
-        if len(self.plan.candidates) == 1 and self._may_retry:
-            self._may_retry = False
+        self._has_failed = True
+        rest = self.plan.candidates[self._index + 1 :]
+        if not rest and self._rounds < self.bounds.rounds:
+            self._rounds += 1
             return self.plan.candidates
-        return self.plan.candidates[self._index + 1 :]
+        return rest
 
     def _last_words(self) -> tuple[LiveFinal, ...]:
         """Return the last partial as a final, since nobody is left who would make it one."""
         partial, self._partial = self._partial, None
         if partial is None:
             return ()
-        start, end = self._tape.origin, self._current.position
-        self._tape.forget(end)
+        start, end = self.tape.origin, self._current.position
+        self.tape.forget(end)
         return (
             LiveFinal(
                 text=partial.text,

@@ -4,6 +4,7 @@ One client's live session, whatever its wire: what it sends is metered, what it 
 A contract decodes its messages into chunks of audio and encodes the events that come out.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from hashlib import sha256
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Self
 from attrs import define, field
 
 from junctor.core.audio.pcm import PcmIntake
+from junctor.core.audio.voice import VoiceTrack
 from junctor.core.errors import JunctorError
 from junctor.core.gateway import Gateway
 from junctor.core.live import LiveRun, LiveRunEvent, voice_of
 from junctor.core.plans import Choice
 from junctor.core.requests import LiveRequest
+from junctor.core.tape import Tape
 from junctor.core.tickets import Ticket
 from junctor.core.transcripts import LiveFinal, Transcript
 from junctor.core.utterances import joined
@@ -45,7 +48,7 @@ class LiveSession:
     _digest: "Digest" = field(factory=sha256, init=False)
 
     @classmethod
-    def planned(
+    async def planned(
         cls,
         gateway: Gateway,
         ticket: Ticket,
@@ -61,11 +64,15 @@ class LiveSession:
             JunctorError: nobody can serve it.
 
         """
-        snapshot = ticket.snapshot
+        snapshot, plan = ticket.snapshot, gateway.live_plan(ticket, request, choice)
+        bounds = snapshot.settings.live
+        needs_voice = LiveRun.needs_voice(plan)
+        track = await asyncio.to_thread(VoiceTrack.best) if needs_voice else None
         run = LiveRun(
             dispatcher=snapshot.dispatcher,
-            bounds=snapshot.settings.live,
-            plan=gateway.live_plan(ticket, request, choice),
+            bounds=bounds,
+            plan=plan,
+            tape=Tape(bounds.max_replay, track),
             voice=voice_of(snapshot, request),
             trace=ticket.trace,
         )
@@ -96,7 +103,8 @@ class LiveSession:
         try:
             async with (
                 aclosing(self._heard(chunks)) as audio,
-                aclosing(self.run.events(audio)) as it,
+                self.run.tape.recording(audio),
+                aclosing(self.run.events()) as it,
             ):
                 async for event in it:
                     yield event

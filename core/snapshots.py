@@ -1,6 +1,7 @@
 """One immutable state of the configuration: settings, cards, providers and the planner over them."""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from attrs import field, frozen
 
@@ -9,7 +10,8 @@ from junctor.core.cards import Capability, ModelCard
 from junctor.core.catalog import Catalog
 from junctor.core.dispatch import Dispatcher
 from junctor.core.policy import Planner
-from junctor.core.providers import Provider
+from junctor.core.providers import Provider, WindowTranscriber
+from junctor.core.windows import WindowDesk
 
 
 @frozen(kw_only=True)
@@ -48,6 +50,7 @@ class Snapshot:
     planner: Planner
     dispatcher: Dispatcher
     public_models: tuple[PublicModel, ...] = field(init=False)
+    _desks: dict[str, WindowDesk] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "public_models", tuple(self._public().values()))
@@ -55,6 +58,15 @@ class Snapshot:
     def provider(self, card: ModelCard) -> Provider:
         """Return the provider of a card of this snapshot."""
         return self.catalog.providers[card.provider]
+
+    def desk(self, card: ModelCard) -> WindowDesk:
+        """Return where windows of live sessions wait for a model that transcribes them."""
+        if card.name not in self._desks:
+            provider = cast("WindowTranscriber", self.provider(card))
+            self._desks[card.name] = WindowDesk(
+                provider=provider, model=card.id, batch=card.window_batch
+            )
+        return self._desks[card.name]
 
     def models_for(self, team: Team) -> Sequence[PublicModel]:
         """Return the models that a team may use."""

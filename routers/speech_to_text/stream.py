@@ -168,7 +168,7 @@ class _Talk:
             partial(PcmIntake, opening.encoding, opening.sample_rate, channels=opening.channels)
         )
         with unserved_named():
-            return LiveSession.planned(
+            return await LiveSession.planned(
                 self.gateway,
                 ticket,
                 request=asked.live_request(),

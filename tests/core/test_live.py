@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
+import msgspec
 import pytest
 from attrs import define, field
 from hypothesis import given, settings
@@ -23,12 +24,14 @@ from junctor.core.health import Health
 from junctor.core.live import LiveRun, LiveStarted
 from junctor.core.plans import Candidate, Place, Plan
 from junctor.core.requests import LiveRequest
+from junctor.core.tape import Tape
 from junctor.core.transcripts import LiveFinal, LivePartial
 from tests.fakes.listeners import GAP, WORD, Act, Listener, chunks, pause, spoken, words
 from tests.waiting import until
 
 QUICK = Policy(backoff=0.001, max_attempt=1.0)
-BOUNDS = Live(max_speed=1e9, stall=0.05, open_timeout=2.0)
+BOUNDS = Live(max_speed=1e9, stall=0.05, open_timeout=2.0, rounds=0)
+TWICE = msgspec.structs.replace(BOUNDS, rounds=1)
 
 
 async def anybody(pcm: bytes) -> bool:
@@ -59,14 +62,17 @@ class Bench:
             ),
             bounds=self.bounds,
             plan=Plan(candidates=tuple(candidates)),
-            voice=lambda one, ear: cards[one.card.provider].live_transcribe(LiveRequest(), ear),
+            tape=Tape(self.bounds.max_replay),
+            voice=lambda one, ear, is_replay: cards[one.card.provider].live_transcribe(
+                LiveRequest(), ear
+            ),
             is_speech=self.is_speech,
         )
 
     async def hear(self, audio: AsyncIterator[bytes] | bytes) -> list[str]:
         """Run to the end, and return the words that became final."""
         source = chunks(audio) if isinstance(audio, bytes) else audio
-        async with aclosing(self.run.events(source)) as events:
+        async with self.run.tape.recording(source), aclosing(self.run.events()) as events:
             async for event in events:
                 self.events.append(event)
         return self.said
@@ -118,7 +124,7 @@ async def test_another_goes_on_in_the_middle(failure):
 async def test_the_only_candidate_is_asked_once_more(failure):
     """With nobody behind it, its next session hears again what was not final."""
     listener = Listener("a", Act(fails=failure, after=4), Act())
-    test = Bench((listener,))
+    test = Bench((listener,), bounds=TWICE)
 
     assert (await test.hear(spoken(9)), len(listener.requests)) == (words(9), 2)
 
@@ -126,7 +132,7 @@ async def test_the_only_candidate_is_asked_once_more(failure):
 async def test_the_only_candidate_may_fail_again_after_a_final():
     """A vendor that ends sessions early and often is no end of ours, as long as it hears."""
     listener = Listener("a", Act(fails="end", after=4, final_every=3))
-    test = Bench((listener,))
+    test = Bench((listener,), bounds=TWICE)
 
     assert (await test.hear(spoken(14)), len(listener.requests)) == (words(14), 5)
 
@@ -138,7 +144,7 @@ async def test_nobody_is_left():
         await test.hear(spoken(12))
 
     assert test.said == words(5)
-    assert test.run._tape.origin == round(test.finals[-1].end * 16_000)
+    assert test.run.tape.origin == round(test.finals[-1].end * 16_000)
 
 
 async def test_nobody_opens():
@@ -268,7 +274,7 @@ async def test_closing_the_run_closes_the_candidate():
         yield spoken(1) + pause(0.1)
         await never.wait()
 
-    async with aclosing(test.run.events(audio())) as events:
+    async with test.run.tape.recording(audio()), aclosing(test.run.events()) as events:
         await anext(events)
         assert listener.open == 1
 

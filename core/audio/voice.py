@@ -1,0 +1,87 @@
+"""Where somebody speaks in a stream, frame by frame, judged once and read by whoever needs it."""
+
+from array import array
+from typing import TYPE_CHECKING, Final, Self
+
+from junctor.core.audio.pcm import SAMPLE_BYTES, is_loud, samples_of
+from junctor.core.audio.vad import FRAME_SAMPLES, StreamingVad
+from junctor.core.errors import NotConfiguredError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SPEECH: Final = 0.5
+"""Probability from which speech begins."""
+_FRAME_BYTES: Final = FRAME_SAMPLES * SAMPLE_BYTES
+
+
+class VoiceTrack:
+    """
+    The probability of speech in each 32 ms of a stream.
+
+    Positions are counted in samples at 16 kHz from the start of the stream. Judging a frame costs
+    0.07 ms with Silero VAD, a microsecond by loudness.
+
+    Args:
+        detector: what judges; None judges by loudness, which takes music and noise for speech.
+
+    """
+
+    def __init__(self, detector: StreamingVad | None = None) -> None:
+        self.onset: int | None = None
+        """Where speech was first heard."""
+        self._detector = detector
+        self._rest = b""
+        self._first = 0
+        self._probabilities = array("f")
+
+    @classmethod
+    def best(cls) -> Self:
+        """Return one with Silero VAD, or by loudness where that is not installed; blocking once."""
+        try:
+            return cls(StreamingVad())
+        except NotConfiguredError:
+            return cls()
+
+    @property
+    def end(self) -> int:
+        """Position up to which the stream is judged."""
+        return (self._first + len(self._probabilities)) * FRAME_SAMPLES
+
+    def hear(self, pcm: bytes) -> None:
+        """Judge the next piece of the stream, signed 16-bit mono PCM at 16 kHz."""
+        sound = self._rest + pcm if self._rest else pcm
+        size = len(sound) - len(sound) % _FRAME_BYTES
+        self._rest = sound[size:]
+        if size:
+            self._judge(sound[:size])
+
+    def finish(self) -> None:
+        """Judge what is left at the end of the stream, filled up with silence."""
+        if self._rest:
+            self.hear(bytes(_FRAME_BYTES - len(self._rest)))
+
+    def read(self, start: int) -> "Sequence[float]":
+        """Return the probabilities of all frames from the one in which a position lies."""
+        return self._probabilities[max(0, start // FRAME_SAMPLES - self._first) :]
+
+    def forget(self, until: int) -> None:
+        """Drop the frames that end before a position."""
+        count = min(until // FRAME_SAMPLES - self._first, len(self._probabilities))
+        if count > 0:
+            del self._probabilities[:count]
+            self._first += count
+
+    def _judge(self, frames: bytes) -> None:
+        if self._detector is None:
+            found = [
+                float(is_loud(frames[at : at + _FRAME_BYTES]))
+                for at in range(0, len(frames), _FRAME_BYTES)
+            ]
+        else:
+            found = self._detector.hear(samples_of(frames)).tolist()
+        if self.onset is None:
+            here = next((at for at, one in enumerate(found) if one >= SPEECH), None)
+            if here is not None:
+                self.onset = self.end + here * FRAME_SAMPLES
+        self._probabilities.extend(found)

@@ -1,0 +1,172 @@
+"""
+Windows of all live sessions, on their way to one model: decoded together, in micro-batches.
+
+While the model is at work the windows of other sessions gather, and all of them go with the next
+batch: no timer, no waiting when there is nobody to wait for. Whole stretches go before those in
+which somebody is still speaking. A session has at most one of the latter waiting, and renews it:
+the newest speech takes the place in the queue that the older one had.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from attrs import define, field, frozen
+
+from junctor.core.errors import (
+    ProviderAnswerError,
+    ProviderBusyError,
+    ProviderError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from junctor.core.operations import translated
+from junctor.core.providers import WindowTranscriber
+from junctor.core.requests import Window, WindowsRequest
+from junctor.core.transcripts import Timing, WindowTranscript
+
+_OF_ALL = (ProviderBusyError, ProviderTimeoutError, ProviderUnavailableError)
+"""Errors for which no single window is to blame."""
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What was heard in a window, and what it took."""
+
+    heard: WindowTranscript
+    timing: Timing
+
+
+@define(eq=False, kw_only=True)
+class Slip:
+    """One window at a desk, from `WindowDesk.leave` until it is done or cancelled."""
+
+    window: Window
+    done: Callable[[], object]
+    """Called once, when there is an answer or an error."""
+    is_suspect: bool = False
+    """Whether a window like it may have broken the model: it is decoded alone."""
+    at: float = field(factory=monotonic)
+    answer: Answer | None = None
+    error: ProviderError | None = None
+    is_waiting: bool = True
+    """Whether the model has not begun it."""
+    is_cancelled: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is an answer or an error."""
+        return self.answer is not None or self.error is not None
+
+    def renew(self, window: Window) -> None:
+        """Take a newer window instead, in the same place of the queue; only while it waits."""
+        self.window = window
+        self.at = monotonic()
+
+
+@define(eq=False, kw_only=True)
+class WindowDesk:
+    """Where windows wait for one model; belongs to one event loop."""
+
+    provider: WindowTranscriber
+    model: str
+    batch: int
+    """Windows handed over at once, at most."""
+    _finals: list[Slip] = field(factory=list, init=False)
+    _partials: list[Slip] = field(factory=list, init=False)
+    _worker: asyncio.Task[None] | None = field(default=None, init=False)
+    _asking: asyncio.Task[Sequence[WindowTranscript]] | None = field(default=None, init=False)
+    _batch: Sequence[Slip] = field(default=(), init=False)
+
+    def leave(
+        self, window: Window, *, done: Callable[[], object], is_suspect: bool = False
+    ) -> Slip:
+        """Queue a window; `done` is called when its slip is over."""
+        slip = Slip(window=window, done=done, is_suspect=is_suspect)
+        (self._finals if window.is_final else self._partials).append(slip)
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work(), name=f"windows of {self.model}")
+        return slip
+
+    def withdraw(self, slip: Slip) -> None:
+        """Forget a slip; the model stops when nobody waits for its batch any more."""
+        slip.is_cancelled = True
+        for queue in (self._finals, self._partials):
+            if slip in queue:
+                queue.remove(slip)
+        if self._asking is not None and all(one.is_cancelled for one in self._batch):
+            self._asking.cancel()
+
+    async def _work(self) -> None:
+        try:
+            while batch := self._next():
+                began = monotonic()
+                for slip in batch:
+                    slip.is_waiting = False
+                await self._decode(batch, began)
+        finally:
+            self._worker = None
+
+    def _next(self) -> list[Slip]:
+        """Take the next batch from the queues: whole stretches first, suspects alone."""
+        waiting = [*self._finals, *self._partials]
+        batch = [slip for slip in waiting if not slip.is_suspect][: self.batch] or waiting[:1]
+        for slip in batch:
+            (self._finals if slip.window.is_final else self._partials).remove(slip)
+        return batch
+
+    async def _decode(self, batch: Sequence[Slip], began: float) -> None:
+        try:
+            found = await self._asked(batch)
+        except ProviderError as error:
+            if len(batch) > 1 and not isinstance(error, _OF_ALL):
+                for slip in batch:  # one of them is refused, and the others need not know
+                    await self._decode([slip], began)
+                return
+            for slip in batch:  # raised in as many sessions, each with a traceback of its own
+                slip.error = _copied(error)
+        else:
+            took = monotonic() - began
+            for slip, heard in zip(batch, found, strict=True):
+                slip.answer = Answer(heard=heard, timing=_timing(slip, heard, began, took))
+        _tell(batch)
+
+    async def _asked(self, batch: Sequence[Slip]) -> Sequence[WindowTranscript]:
+        self._batch = batch
+        self._asking = asyncio.create_task(self._ask(batch))
+        try:
+            await asyncio.wait([self._asking])
+            if self._asking.cancelled():
+                raise self._failure("It was not waited for.")
+            return self._asking.result()
+        finally:
+            self._asking.cancel()
+            self._asking, self._batch = None, ()
+
+    async def _ask(self, batch: Sequence[Slip]) -> Sequence[WindowTranscript]:
+        request = WindowsRequest(windows=tuple(one.window for one in batch), model=self.model)
+        with translated(provider=self.provider.name, model=self.model):
+            found = await self.provider.transcribe_windows(request)
+        if len(found) != len(batch):
+            raise self._failure(f"It answered {len(found)} of {len(batch)} windows.")
+        return found
+
+    def _failure(self, text: str) -> ProviderAnswerError:
+        return ProviderAnswerError(text, provider=self.provider.name, model=self.model)
+
+
+def _tell(batch: Sequence[Slip]) -> None:
+    for slip in batch:
+        if not slip.is_cancelled:
+            slip.done()
+
+
+def _timing(slip: Slip, heard: WindowTranscript, began: float, took: float) -> Timing:
+    queued = max(0.0, began - slip.at)
+    return Timing(queued=queued, decoding=took, working=min(heard.seconds, took))
+
+
+def _copied(error: ProviderError) -> ProviderError:
+    return type(error)(
+        str(error), provider=error.provider, model=error.model, retry_after=error.retry_after
+    )
