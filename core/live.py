@@ -193,7 +193,7 @@ class LiveRun:
             bounds=self.bounds,
             is_speech=self.is_speech,
             is_native=is_native(candidate),
-            flushed=self._ear.flushed if self._ear else 0,
+            flushed=self.flushed,
         )
         # A stand-in bounds its own work, and is silent for as long as an utterance is.
         watch = asyncio.create_task(ear.watch()) if ear.is_native else None
@@ -230,6 +230,11 @@ class LiveRun:
         if event.text.strip():
             return _shifted(event, ear.start / SAMPLE_RATE)
         return LivePartial(text="") if shown is not None else None
+
+    @property
+    def flushed(self) -> int:
+        """How many of the tape's flushes were answered."""
+        return self._ear.flushed if self._ear else 0
 
     @property
     def hears_flushes(self) -> bool:

@@ -110,6 +110,8 @@ class Alignment:
 class Timing:
     """What a text of a live session took, seconds."""
 
+    at: float
+    """When the newest audio in it was handed over, on the monotonic clock."""
     queued: float
     """Until the model had time for it."""
     decoding: float

@@ -94,7 +94,7 @@ class ClipDesk:
                 confidence=found.confidence,
             )
             took = monotonic() - began
-            timing = Timing(queued=0.0, decoding=took, working=took)
+            timing = Timing(at=began, queued=0.0, decoding=took, working=took)
             slip.answer = Answer(heard=heard, timing=timing)
         slip.done()
 

@@ -163,7 +163,7 @@ def _tell(batch: Sequence[Slip]) -> None:
 
 def _timing(slip: Slip, heard: WindowTranscript, began: float, took: float) -> Timing:
     queued = max(0.0, began - slip.at)
-    return Timing(queued=queued, decoding=took, working=min(heard.seconds, took))
+    return Timing(at=slip.at, queued=queued, decoding=took, working=min(heard.seconds, took))
 
 
 def _copied(error: ProviderError) -> ProviderError:

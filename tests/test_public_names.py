@@ -129,7 +129,7 @@ PUBLIC: dict[str, dict[str, str]] = {
             "text start end words speaker avg_logprob no_speech_prob compression_ratio "
             "temperature tokens"
         ),
-        "Timing": "queued decoding working",
+        "Timing": "at queued decoding working",
         "Transcript": "text language language_confidence confidence segments words is_empty",
         "TranscriptDelta": "text segment",
         "TranscriptEvent": "",
