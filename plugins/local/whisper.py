@@ -28,8 +28,14 @@ from junctor.core.errors import (
 from junctor.core.hooks import hookimpl
 from junctor.core.locales import understands
 from junctor.core.plugins import plugin_settings
-from junctor.core.requests import Identification, IdentifyRequest, TranscribeRequest
-from junctor.core.transcripts import Transcript, TranscriptEvent
+from junctor.core.requests import (
+    Identification,
+    IdentifyRequest,
+    TranscribeRequest,
+    Window,
+    WindowsRequest,
+)
+from junctor.core.transcripts import Transcript, TranscriptEvent, WindowTranscript
 from junctor.plugins.local.hearing import events, last
 from junctor.plugins.local.languages import code_of, tag_of
 from junctor.plugins.local.whisper_settings import (
@@ -40,8 +46,9 @@ from junctor.plugins.local.whisper_settings import (
     kind_of,
     location,
 )
-from junctor.plugins.local.workers.items import SpeechItem, Spoken
-from junctor.plugins.local.workers.whisper import WhisperArgs, WhisperOptions
+from junctor.plugins.local.windows import check_windows, samples_in, window_transcripts
+from junctor.plugins.local.workers.items import SpeechItem, Spoken, WindowHeard
+from junctor.plugins.local.workers.whisper_args import WhisperArgs, WhisperOptions, WindowArgs
 
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +75,7 @@ class WhisperProvider:
 
     def __init__(self, settings: WhisperSettings) -> None:
         self._answer = msgpack.Decoder(SpeechItem)
+        self._heard = msgpack.Decoder(WindowHeard)
         self._served = {
             model: Served(
                 card=card_of(model, one), engine=Engine(spec_of(model, one)), preloads=one.preload
@@ -123,6 +131,16 @@ class WhisperProvider:
             async for event in stream:
                 yield event
 
+    async def transcribe_windows(self, request: WindowsRequest, /) -> Sequence[WindowTranscript]:
+        """Write down short stretches of speech, all in one go."""
+        served = self._find(request.model)
+        check_windows(request, served.card)
+        windows = tuple(window_asked(window, served.card) for window in request.windows)
+        payload = b"".join(window.pcm for window in request.windows)
+        args = WhisperArgs(task="windows", windows=windows)
+        heard = await served.engine.run(args, answer=self._heard, payload=payload)
+        return window_transcripts(heard, request, served.card)
+
     async def identify_language(self, request: IdentifyRequest, /) -> Identification:
         """Say which of the allowed languages is spoken, by the first half minute of speech."""
         served = self._find(request.model)
@@ -171,6 +189,26 @@ def asked(request: TranscribeRequest, card: ModelCard) -> WhisperArgs:
     )
 
 
+def window_asked(window: Window, card: ModelCard) -> WindowArgs:
+    """
+    Return a window as the worker wants it.
+
+    Raises:
+        ProviderRejectedError: Whisper knows none of the languages that it may be in.
+
+    """
+    allowed = tuple(code for tag in window.allowed_languages if (code := code_of(tag)))
+    if window.allowed_languages and not allowed:
+        raise refusal(card, "Whisper knows none of the languages to choose from.")
+    return WindowArgs(
+        samples=samples_in(window),
+        language=window.language and code_of(window.language),
+        allowed=allowed,
+        word_timestamps=window.word_timestamps,
+        is_final=window.is_final,
+    )
+
+
 def refusal(card: ModelCard, reason: str) -> ProviderRejectedError:
     """Return the error for a request this model cannot do."""
     return ProviderRejectedError(reason, provider=NAME, model=card.id)
@@ -182,6 +220,7 @@ def spec_of(model: str, settings: WhisperModelSettings) -> EngineSpec:
     path, is_folder = location(settings)
     tags = kind.languages if settings.languages is None else settings.languages
     fallback = settings.fallback_temperatures
+    is_short = kind.short_context if settings.short_windows is None else settings.short_windows
     options = WhisperOptions(
         path=path,
         is_folder=is_folder,
@@ -197,6 +236,8 @@ def spec_of(model: str, settings: WhisperModelSettings) -> EngineSpec:
         longest=settings.longest or kind.longest,
         pause=kind.pause,
         fallback=kind.fallback if fallback is None else fallback,
+        window_batch=settings.window_batch,
+        short_context=is_short,
     )
     return EngineSpec(
         provider=NAME,

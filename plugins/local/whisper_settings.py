@@ -47,6 +47,11 @@ class WhisperModelSettings(EngineSettings, frozen=True, kw_only=True):
     """Longest stretch decoded at once; the model's window, 30 seconds, and 5 for the tiny model."""
     fallback_temperatures: tuple[Temperature, ...] | None = None
     """Tried in order when a window decodes badly at temperature 0; Whisper's usual five."""
+    window_batch: Count = 16
+    """Windows of live sessions decoded at once."""
+    short_windows: bool | None = None
+    """Whether windows of live sessions are heard without padding; only a model that was taught so
+    (the tiny one) does not imagine words then."""
     quality: Share | None = None
     """The card's quality; guessed from the size in the name."""
     tiers: tuple[Literal["low", "medium", "high"], ...] | None = None
@@ -81,6 +86,8 @@ class Kind:
     longest: float | None = None
     """Longest stretch decoded at once, seconds; None for the model's window."""
     takes_prompt: bool = True
+    short_context: bool = False
+    """Whether it hears windows that are not padded to half a minute."""
 
 
 _LOW, _MEDIUM, _HIGH = (
@@ -98,6 +105,7 @@ _TINY_KIND: Final = Kind(
     pause=0.3,
     longest=5.0,  # its window is 10 s, but it was mostly taught single sentences
     takes_prompt=False,
+    short_context=True,
 )
 _SIZES: Final = (
     ("large", 0.9, _HIGH),
@@ -134,7 +142,11 @@ def card_of(model: str, settings: WhisperModelSettings) -> ModelCard:
     kind = kind_of(model, settings)
     languages = kind.languages if settings.languages is None else settings.languages
     features = {Feature.WORD_TIMESTAMPS, Feature.SEGMENT_TIMESTAMPS}
-    capabilities = {Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE}
+    capabilities = {
+        Capability.TRANSCRIBE,
+        Capability.STREAM_TRANSCRIBE,
+        Capability.TRANSCRIBE_WINDOWS,
+    }
     if kind.takes_prompt:
         features.add(Feature.PROMPT)
     if kind.languages != ("en",):
@@ -147,6 +159,8 @@ def card_of(model: str, settings: WhisperModelSettings) -> ModelCard:
         summary=settings.summary or kind.summary,
         locales=frozenset(tag for tag in languages if code_of(tag)) or TAGS,
         features=frozenset(features),
+        window_seconds=settings.longest or kind.longest or 30.0,
+        window_batch=settings.window_batch,
         quality=kind.quality if settings.quality is None else settings.quality,
         latency=settings.latency,
         tiers=kind.tiers if settings.tiers is None else frozenset(map(Tier, settings.tiers)),

@@ -1,24 +1,20 @@
 """faster-whisper, inside its child process."""
 
-import sys
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, ClassVar
 
 from junctor.core.audio.clip import SAMPLE_RATE
 from junctor.core.audio.vad import speech_spans
 from junctor.core.engine.worker import Job
-from junctor.core.errors import (
-    ProviderBusyError,
-    ProviderRejectedError,
-    ProviderUnavailableError,
-)
+from junctor.core.errors import ProviderRejectedError
 from junctor.core.transcripts import Segment, Word
-from junctor.plugins.local.workers.items import Heard, SpeechItem, Spoken
+from junctor.plugins.local.workers.items import Heard, SpeechItem, Spoken, WindowHeard
 from junctor.plugins.local.workers.stretches import Span, join, split
+from junctor.plugins.local.workers.whisper_args import WhisperArgs, WhisperOptions
+from junctor.plugins.local.workers.whisper_ear import Ear
+from junctor.plugins.local.workers.whisper_guards import check_folder, decoding, loading
+from junctor.plugins.local.workers.whisper_windows import Windows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,46 +22,7 @@ if TYPE_CHECKING:
     from faster_whisper.transcribe import Word as FoundWord
     from numpy.typing import NDArray
 
-REQUIRED: Final = ("model.bin", "config.json", "tokenizer.json")
-"""Without its tokenizer, faster-whisper would go and ask a model hub for one."""
-OUT_OF_MEMORY: Final = ("out of memory", "OUT_OF_MEMORY", "bad allocation", "cudaErrorMemory")
-
-
-class WhisperOptions(Struct, frozen=True):
-    """What is loaded and how it decodes."""
-
-    path: str
-    is_folder: bool
-    device: str = "auto"
-    device_index: int = 0
-    compute_type: str = "default"
-    cpu_threads: int = 0
-    may_download: bool = False
-    batch_size: int = 1
-    beam_size: int = 5
-    languages: tuple[str, ...] = ()
-    """Whisper's codes of the languages that may be detected; empty for all."""
-    vad_filter: bool = True
-    longest: float | None = None
-    """Longest stretch decoded at once, seconds; neighbours are joined up to it. None for the
-    model's own window."""
-    pause: float = 0.5
-    """Silence that parts two stretches of speech, seconds."""
-    fallback: tuple[float, ...] = ()
-    """Temperatures tried one after another when a window decodes badly."""
-
-
-class WhisperArgs(Struct, frozen=True):
-    """One job; its payload is mono 16 kHz float32."""
-
-    task: Literal["transcribe", "translate", "identify"] = "transcribe"
-    language: str | None = None
-    """Whisper's code; None to detect it."""
-    allowed: tuple[str, ...] = ()
-    """Whisper's codes to choose from when detecting; empty for any."""
-    prompt: str | None = None
-    temperature: float = 0.0
-    word_timestamps: bool = False
+Item = SpeechItem | WindowHeard
 
 
 class WhisperWorker:
@@ -90,43 +47,43 @@ class WhisperWorker:
                 local_files_only=not options.may_download,
             )
         self.pipeline = BatchedInferencePipeline(self.model)
-        self.window = float(self.model.feature_extractor.chunk_length)
-        """Seconds the model hears at once."""
-        self.is_multilingual = bool(self.model.model.is_multilingual)
+        self.ear = Ear(self.model, is_short=options.short_context)
+        self.windows = Windows(self.ear, options)
 
-    def run(self, job: Job[WhisperArgs]) -> Generator[SpeechItem, None, None]:
+    def run(self, job: Job[WhisperArgs]) -> Generator[Item, None, None]:
+        """Do what the job asks."""
+        with decoding():
+            match job.args.task:
+                case "windows":
+                    yield from self.windows.run(job)
+                case _:
+                    yield from self._recording(job)
+
+    def _recording(self, job: Job[WhisperArgs]) -> Generator[SpeechItem, None, None]:
         """Say the language, then, unless only that is asked, what each stretch of speech says."""
         import numpy as np
 
         args = job.args
         samples = np.frombuffer(job.payload, np.float32)
-        self._check_language(args)
-        stretches = self._cut(samples)
-        with decoding():
-            spoken = self._language(args, samples, stretches)
-            if spoken is not None:
-                yield spoken
-            if args.task == "identify" or spoken is None:
-                return
-            size = self.options.batch_size
-            for first in range(0, len(stretches), size):
-                job.check()
-                group = stretches[first : first + size]
-                for segment in self._decode(args, spoken.language, samples, group):
-                    job.check()
-                    yield Heard(segment=segment)
-
-    def _check_language(self, args: WhisperArgs) -> None:
-        known = self.model.supported_languages
-        if args.language is not None and args.language not in known:
-            raise ProviderRejectedError(
-                f"This model does not know the language {args.language!r}.", provider=""
-            )
-        if args.task == "translate" and not self.is_multilingual:
+        self.ear.check(args.language)
+        if args.task == "translate" and not self.ear.is_multilingual:
             raise ProviderRejectedError("This model cannot translate.", provider="")
+        stretches = self._cut(samples)
+        spoken = self._language(args, samples, stretches)
+        if spoken is not None:
+            yield spoken
+        if args.task == "identify" or spoken is None:
+            return
+        size = self.options.batch_size
+        for first in range(0, len(stretches), size):
+            job.check()
+            group = stretches[first : first + size]
+            for segment in self._decode(args, spoken.language, samples, group):
+                job.check()
+                yield Heard(segment=segment)
 
     def _cut(self, samples: "NDArray[np.float32]") -> list[Span]:
-        longest = min(self.options.longest or self.window, self.window)
+        longest = min(self.options.longest or self.ear.window, self.ear.window)
         if self.options.vad_filter:
             spans = speech_spans(samples, min_silence=self.options.pause, pad=0.2)
         else:
@@ -144,7 +101,7 @@ class WhisperWorker:
             return None
         if args.language is not None:
             return Spoken(language=args.language)
-        if not self.is_multilingual:
+        if not self.ear.is_multilingual:
             return Spoken(language="en", confidence=1.0)
         return self._detect(args, samples, stretches)
 
@@ -154,7 +111,7 @@ class WhisperWorker:
         import numpy as np
 
         speech = np.concatenate([sliced(samples, span) for span in stretches[:8]])
-        speech = speech[: round(self.window * SAMPLE_RATE)]
+        speech = speech[: round(self.ear.window * SAMPLE_RATE)]
         _, _, found = self.model.detect_language(audio=speech)
         allowed = set(args.allowed or self.options.languages)
         known = {code: p for code, p in found if not allowed or code in allowed}
@@ -248,52 +205,3 @@ def placed_words(found: "Iterable[FoundWord]", offset: float, within: Span) -> I
             last = min(max(float(one.end) + offset, start), end)
             confidence = min(max(float(one.probability), 0.0), 1.0)
             yield Word(text=text, start=start, end=last, confidence=confidence)
-
-
-def check_folder(folder: Path) -> None:
-    """
-    Make sure that a model folder has what is needed.
-
-    Raises:
-        ProviderUnavailableError: it has not; the path is only printed, for the operator's log.
-
-    """
-    missing = [name for name in REQUIRED if not (folder / name).is_file()]
-    if missing:
-        print(f"{folder} lacks {', '.join(missing)}", file=sys.stderr)  # noqa: T201 - the log of a child
-        what = "is missing" if len(missing) == len(REQUIRED) else f"lacks {', '.join(missing)}"
-        raise ProviderUnavailableError(f"The model's folder {what}.", provider="")
-
-
-@contextmanager
-def loading() -> Iterator[None]:
-    """Say why a model cannot be loaded, without saying where it lies."""
-    try:
-        yield
-    except (RuntimeError, ValueError, OSError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the log of a child
-        if is_out_of_memory(error):
-            raise ProviderBusyError(
-                "The device has no memory for this model.", provider=""
-            ) from error
-        if type(error).__name__ == "LocalEntryNotFoundError":
-            reason = "The model is not on this machine: allow `download`, or give a folder."
-        else:
-            reason = "The model cannot be loaded: it is damaged, or does not fit the device."
-        raise ProviderUnavailableError(reason, provider="") from error
-
-
-@contextmanager
-def decoding() -> Iterator[None]:
-    """Tell a device out of memory, which another candidate may serve, from a defect."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ProviderBusyError("The device is out of memory.", provider="") from error
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a native library complains about memory."""
-    return any(sign in str(error) for sign in OUT_OF_MEMORY)

@@ -7,7 +7,8 @@ from faster_whisper.transcribe import Segment as FoundSegment
 from faster_whisper.transcribe import Word as FoundWord
 
 from junctor.core.errors import ProviderBusyError, ProviderUnavailableError
-from junctor.plugins.local.workers.whisper import check_folder, decoding, loading, placed
+from junctor.plugins.local.workers.whisper import placed
+from junctor.plugins.local.workers.whisper_guards import check_folder, decoding, loading
 
 
 def found(start: float, end: float, text: str, *words: FoundWord) -> FoundSegment:
