@@ -7,12 +7,13 @@ import pytest
 
 from junctor.plugins.local.settings import EngineSettings
 from junctor.plugins.local.sphinx import SphinxSettings
+from junctor.plugins.local.typhoon_settings import TyphoonModelSettings
 from junctor.plugins.local.whisper_settings import WhisperModelSettings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "engines.md"
 
 
-@pytest.mark.parametrize("settings", [SphinxSettings, WhisperModelSettings])
+@pytest.mark.parametrize("settings", [SphinxSettings, TyphoonModelSettings, WhisperModelSettings])
 def test_every_setting_is_documented(settings):
     """The page names every key."""
     text = DOCUMENT.read_text("utf-8")
