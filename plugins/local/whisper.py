@@ -16,7 +16,7 @@ from attrs import frozen
 from msgspec import msgpack
 
 from junctor.conf.settings import Settings
-from junctor.core.cards import Feature, ModelCard
+from junctor.core.cards import ModelCard
 from junctor.core.engine.spec import EngineSpec, EngineStatus
 from junctor.core.engine.supervisor import Engine
 from junctor.core.errors import (
@@ -26,18 +26,18 @@ from junctor.core.errors import (
     ProviderRejectedError,
 )
 from junctor.core.hooks import hookimpl
-from junctor.core.locales import understands
 from junctor.core.plugins import plugin_settings
 from junctor.core.requests import (
+    AlignRequest,
     Identification,
     IdentifyRequest,
     TranscribeRequest,
-    Window,
     WindowsRequest,
 )
-from junctor.core.transcripts import Transcript, TranscriptEvent, WindowTranscript
+from junctor.core.transcripts import Alignment, Transcript, TranscriptEvent, WindowTranscript
 from junctor.plugins.local.hearing import events, last
 from junctor.plugins.local.languages import code_of, tag_of
+from junctor.plugins.local.whisper_requests import align_asked, asked, refusal, window_asked
 from junctor.plugins.local.whisper_settings import (
     NAME,
     WhisperModelSettings,
@@ -46,9 +46,9 @@ from junctor.plugins.local.whisper_settings import (
     kind_of,
     location,
 )
-from junctor.plugins.local.windows import check_windows, samples_in, window_transcripts
-from junctor.plugins.local.workers.items import SpeechItem, Spoken, WindowHeard
-from junctor.plugins.local.workers.whisper_args import WhisperArgs, WhisperOptions, WindowArgs
+from junctor.plugins.local.windows import check_windows, window_transcripts
+from junctor.plugins.local.workers.items import Aligned, SpeechItem, Spoken, WindowHeard
+from junctor.plugins.local.workers.whisper_args import WhisperArgs, WhisperOptions
 
 _log = structlog.get_logger(__name__)
 
@@ -76,6 +76,7 @@ class WhisperProvider:
     def __init__(self, settings: WhisperSettings) -> None:
         self._answer = msgpack.Decoder(SpeechItem)
         self._heard = msgpack.Decoder(WindowHeard)
+        self._aligned = msgpack.Decoder(Aligned)
         self._served = {
             model: Served(
                 card=card_of(model, one), engine=Engine(spec_of(model, one)), preloads=one.preload
@@ -141,6 +142,20 @@ class WhisperProvider:
         heard = await served.engine.run(args, answer=self._heard, payload=payload)
         return window_transcripts(heard, request, served.card)
 
+    async def align(self, request: AlignRequest, /) -> Alignment:
+        """Find given words in a recording, and say how surely each is said."""
+        served = self._find(request.model)
+        args = align_asked(request, served.card)
+        samples = await request.audio.samples()
+        items = await served.engine.run(args, answer=self._aligned, payload=samples.data)
+        match items:
+            case [Aligned(words=words, confidence=confidence)]:
+                return Alignment(words=words, confidence=confidence)
+            case _:
+                raise ProviderAnswerError(
+                    "The engine aligned nothing.", provider=NAME, model=served.card.id
+                )
+
     async def identify_language(self, request: IdentifyRequest, /) -> Identification:
         """Say which of the allowed languages is spoken, by the first half minute of speech."""
         served = self._find(request.model)
@@ -168,50 +183,6 @@ class WhisperProvider:
             provider=NAME,
             model=model,
         )
-
-
-def asked(request: TranscribeRequest, card: ModelCard) -> WhisperArgs:
-    """
-    Return the request as the worker wants it.
-
-    Raises:
-        ProviderRejectedError: the model does not understand the language.
-
-    """
-    if request.language is not None and not understands(card.locales, request.language):
-        raise refusal(card, f"This model does not understand {request.language!r}.")
-    return WhisperArgs(
-        task=request.task.value,
-        language=request.language and code_of(request.language),
-        prompt=request.prompt if Feature.PROMPT in card.features else None,
-        temperature=request.temperature,
-        word_timestamps=request.word_timestamps,
-    )
-
-
-def window_asked(window: Window, card: ModelCard) -> WindowArgs:
-    """
-    Return a window as the worker wants it.
-
-    Raises:
-        ProviderRejectedError: Whisper knows none of the languages that it may be in.
-
-    """
-    allowed = tuple(code for tag in window.allowed_languages if (code := code_of(tag)))
-    if window.allowed_languages and not allowed:
-        raise refusal(card, "Whisper knows none of the languages to choose from.")
-    return WindowArgs(
-        samples=samples_in(window),
-        language=window.language and code_of(window.language),
-        allowed=allowed,
-        word_timestamps=window.word_timestamps,
-        is_final=window.is_final,
-    )
-
-
-def refusal(card: ModelCard, reason: str) -> ProviderRejectedError:
-    """Return the error for a request this model cannot do."""
-    return ProviderRejectedError(reason, provider=NAME, model=card.id)
 
 
 def spec_of(model: str, settings: WhisperModelSettings) -> EngineSpec:

@@ -146,6 +146,7 @@ def card_of(model: str, settings: WhisperModelSettings) -> ModelCard:
         Capability.TRANSCRIBE,
         Capability.STREAM_TRANSCRIBE,
         Capability.TRANSCRIBE_WINDOWS,
+        Capability.ALIGN,
     }
     if kind.takes_prompt:
         features.add(Feature.PROMPT)

@@ -37,3 +37,11 @@ class WindowHeard(Struct, frozen=True, tag=True):
     """0 to 1."""
     seconds: float = 0.0
     """What the engine worked on all windows that were given together."""
+
+
+class Aligned(Struct, frozen=True, tag=True):
+    """Where given words are, in their order."""
+
+    words: tuple[Word, ...]
+    confidence: float
+    """Geometric mean over all words, 0 to 1."""

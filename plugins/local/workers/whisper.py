@@ -9,8 +9,9 @@ from junctor.core.audio.vad import speech_spans
 from junctor.core.engine.worker import Job
 from junctor.core.errors import ProviderRejectedError
 from junctor.core.transcripts import Segment, Word
-from junctor.plugins.local.workers.items import Heard, SpeechItem, Spoken, WindowHeard
+from junctor.plugins.local.workers.items import Aligned, Heard, SpeechItem, Spoken, WindowHeard
 from junctor.plugins.local.workers.stretches import Span, join, split
+from junctor.plugins.local.workers.whisper_align import align
 from junctor.plugins.local.workers.whisper_args import WhisperArgs, WhisperOptions
 from junctor.plugins.local.workers.whisper_ear import Ear
 from junctor.plugins.local.workers.whisper_guards import check_folder, decoding, loading
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from faster_whisper.transcribe import Word as FoundWord
     from numpy.typing import NDArray
 
-Item = SpeechItem | WindowHeard
+Item = SpeechItem | WindowHeard | Aligned
 
 
 class WhisperWorker:
@@ -56,6 +57,8 @@ class WhisperWorker:
             match job.args.task:
                 case "windows":
                     yield from self.windows.run(job)
+                case "align":
+                    yield from align(self.ear, job)
                 case _:
                     yield from self._recording(job)
 

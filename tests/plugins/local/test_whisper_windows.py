@@ -13,7 +13,7 @@ from junctor.plugins.local.tiny.evaluate import distance
 from junctor.plugins.local.tiny.studio import Recording, Studio
 from junctor.plugins.local.whisper import WhisperProvider
 from junctor.plugins.local.whisper_settings import WhisperModelSettings, WhisperSettings, card_of
-from tests.plugins.local.voices import bare, say
+from tests.plugins.local.voices import TRAINED, bare, say
 
 ENGLISH, THAI = "please open the door", "ขอบคุณ มาก ครับ"
 
@@ -127,7 +127,7 @@ def test_hears_what_a_whole_recording_would(hear, language):
     """Sixteen windows of different lengths together: at most one letter in fifty is wrong."""
     studio = Studio(seed=12)
     said = [
-        studio.record(text.split(), language, voices=speech.TRAINED_VOICES[language])
+        studio.record(text.split(), language, voices=TRAINED[language])
         for text in domain.sentences(language)[:16]
     ]
     found = hear(*(window_of(one, language=language, is_final=True) for one in said))

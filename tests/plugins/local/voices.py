@@ -10,6 +10,12 @@ from junctor.core.testing.clips import clip_of
 GAP = np.zeros(round(0.6 * SAMPLE_RATE), np.float32)
 """Silence before, between and after sentences."""
 
+TRAINED = {
+    "th": ("th", "th+m1", "th+m3", "th+f2", "th+f4"),
+    "en": ("en-us", "en-us+m1", "en-us+m7", "en-us+f2", "en-gb-x-rp"),
+}
+"""By language, voices that the tiny Whisper was trained on."""
+
 
 def say(*sentences: str, voice: str = "en-us") -> Clip:
     """Return a clip of these sentences, 0.6 s of silence around each."""
