@@ -68,4 +68,4 @@ def align_asked(request: AlignRequest, card: ModelCard) -> WhisperArgs:
 
 def refusal(card: ModelCard, reason: str) -> ProviderRejectedError:
     """Return the error for a request this model cannot do."""
-    return ProviderRejectedError(reason, provider=NAME, model=card.id)
+    return ProviderRejectedError(reason, provider=card.provider, model=card.id)
