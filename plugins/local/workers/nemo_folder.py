@@ -97,7 +97,7 @@ def _checked_metadata(encoder: Path) -> dict[str, str]:
 def _check_tokens(path: Path, vocabulary: int) -> None:
     """Hold the tokens, one and its number in a line, to the vocabulary; the blank comes last."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").rstrip("\n").split("\n")  # a token may be an odd space
     except (ValueError, OSError) as error:
         raise _unavailable(path, f"The model's {TOKENS} cannot be read.") from error
     if len(lines) != vocabulary + 1 or lines[-1].split() != [BLANK, str(vocabulary)]:
