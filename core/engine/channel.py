@@ -38,6 +38,8 @@ class Run(Struct, frozen=True, tag=True):
 
     job: int
     args: Raw
+    is_urgent: bool = False
+    """Whether it is done beside the others, in a thread that is kept for such jobs."""
 
 
 class Cancel(Struct, frozen=True, tag=True):

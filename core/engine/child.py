@@ -83,6 +83,7 @@ class Child:
         self._pending: set[int] = set()
         self._lock = threading.Lock()
         self._order: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._urgent: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._decoders: list[msgpack.Decoder[Struct]] = []
 
     def serve(self) -> None:
@@ -95,12 +96,12 @@ class Child:
         match message:
             case Load():
                 threading.Thread(target=self._load, args=(message,), daemon=True).start()
-            case Run(job=number):
+            case Run(job=number, is_urgent=is_urgent):
                 args = self._decoders[0].decode(message.args)
                 with self._lock:
                     self._jobs[number] = Job(args, payload)
                     self._pending.add(number)
-                self._order.put(number)
+                (self._urgent if is_urgent else self._order).put(number)
             case Cancel(job=number):
                 self._cancel(number)
             case Ping():
@@ -119,10 +120,10 @@ class Child:
             self._refuse(ProviderUnavailableError(text, provider=""), trace())
         else:
             self._decoders.append(msgpack.Decoder(worker.Args))
-            for _ in range(load.slots - 1):
-                threading.Thread(target=self._work, args=(worker,), daemon=True).start()
+            for order in (self._urgent, *[self._order] * (load.slots - 1)):
+                threading.Thread(target=self._work, args=(worker, order), daemon=True).start()
             self._channel.send(Ready(memory=memory()))
-            self._work(worker)
+            self._work(worker, self._order)
 
     def _refuse(self, error: JunctorError, where: str = "") -> None:
         refused = Refused(error=type(error).__name__, message=str(error), trace=where)
@@ -139,9 +140,9 @@ class Child:
         if waits:
             self._end(number)
 
-    def _work(self, worker: Worker[Struct]) -> None:
+    def _work(self, worker: Worker[Struct], order: "queue.SimpleQueue[int]") -> None:
         while True:
-            number = self._order.get()
+            number = order.get()
             with self._lock:
                 waits = number in self._pending
                 self._pending.discard(number)

@@ -30,6 +30,8 @@ class PendingJob:
     number: int
     args: Raw
     payload: Bytes
+    is_urgent: bool = False
+    """Whether it is done beside the others."""
     phase: Phase = Phase.WAITING
     is_abandoned: bool = False
     """Whether nobody waits for it any more."""

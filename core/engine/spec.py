@@ -17,9 +17,9 @@ class EngineBounds:
     """The bounds of one engine; times are seconds."""
 
     max_queue: int = 16
-    """Jobs that wait, beside those being done; one more is refused as busy."""
+    """Jobs that wait, beside those being done; one more is refused as busy. Urgent ones count apart."""
     slots: int = 1
-    """Jobs done at the same time; the worker must be fit for so many threads."""
+    """Jobs done at the same time, and an urgent one; the worker must be fit for so many threads."""
     idle_unload: float | None = 600.0
     """Time without a job after which the child ends; None keeps it."""
     start_timeout: float = 120.0

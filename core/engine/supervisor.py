@@ -9,7 +9,8 @@ An engine as providers use it: started when first needed, bounded, and replaced 
 
 Everything happens on the event loop, in answer to a message, a timer or a caller; nothing polls.
 Beside the jobs being done, the child holds one more, so that it never waits for the server's loop
-between two jobs; that one goes back to the queue when the child dies.
+between two jobs; that one goes back to the queue when the child dies. An urgent job passes those
+that are not, and is done beside them, one at a time: live speech does not wait for a recording.
 """
 
 import asyncio
@@ -99,7 +100,12 @@ class Engine:
         )
 
     async def stream(
-        self, args: Struct, *, answer: "msgpack.Decoder[AnswerT]", payload: Bytes = b""
+        self,
+        args: Struct,
+        *,
+        answer: "msgpack.Decoder[AnswerT]",
+        payload: Bytes = b"",
+        is_urgent: bool = False,
     ) -> AsyncGenerator[AnswerT, None]:
         """
         Do a job and yield its results; closing the iterator cancels the job.
@@ -112,7 +118,7 @@ class Engine:
             ProviderAnswerError: a result is not what `answer` decodes.
 
         """
-        job = self._admit(args, payload)
+        job = self._admit(args, payload, is_urgent=is_urgent)
         try:
             while (result := await job.results.get()) is not None:
                 if isinstance(result, JunctorError):
@@ -122,10 +128,16 @@ class Engine:
             self._abandon(job)
 
     async def run(
-        self, args: Struct, *, answer: "msgpack.Decoder[AnswerT]", payload: Bytes = b""
+        self,
+        args: Struct,
+        *,
+        answer: "msgpack.Decoder[AnswerT]",
+        payload: Bytes = b"",
+        is_urgent: bool = False,
     ) -> list[AnswerT]:
         """Do a job and return all its results; raises what `stream` raises."""
-        return [item async for item in self.stream(args, answer=answer, payload=payload)]
+        items = self.stream(args, answer=answer, payload=payload, is_urgent=is_urgent)
+        return [item async for item in items]
 
     async def preload(self) -> None:
         """
@@ -154,15 +166,18 @@ class Engine:
         if self._life is not None:
             await asyncio.shield(self._life)
 
-    def _admit(self, args: Struct, payload: Bytes) -> PendingJob:
+    def _admit(self, args: Struct, payload: Bytes, *, is_urgent: bool) -> PendingJob:
         self._refuse_when_down()
-        if len(self._waiting) >= self._bounds.max_queue:
+        count = sum(job.is_urgent is is_urgent for job in self._waiting)
+        if count >= self._bounds.max_queue:
             raise self.spec.error(
                 ProviderBusyError,
-                f"{self.spec.name} has {len(self._waiting)} jobs waiting, which is its bound.",
+                f"{self.spec.name} has {count} jobs waiting, which is its bound.",
             )
         body = Raw(encoder.encode(args))
-        job = PendingJob(number=next(self._numbers), args=body, payload=payload)
+        job = PendingJob(
+            number=next(self._numbers), args=body, payload=payload, is_urgent=is_urgent
+        )
         self._waiting.append(job)
         self._timers.disarm("idle")
         self._wake()
@@ -184,8 +199,11 @@ class Engine:
             if not self._sent:
                 self._stop_child(self._child)
             return
-        while self._waiting and len(self._sent) < self._bounds.slots + PREFETCH:
-            self._send(self._waiting.popleft(), self._child)
+        for is_urgent, slots in ((True, 1), (False, self._bounds.slots)):
+            room = slots + PREFETCH - sum(j.is_urgent is is_urgent for j in self._sent.values())
+            for job in [job for job in self._waiting if job.is_urgent is is_urgent][: max(room, 0)]:
+                self._waiting.remove(job)
+                self._send(job, self._child)
         if self._sent:
             self._arm_heartbeat()
         elif self._bounds.idle_unload is not None:
@@ -193,7 +211,7 @@ class Engine:
 
     def _send(self, job: PendingJob, child: ChildProcess) -> None:
         try:
-            child.post(Run(job=job.number, args=job.args), job.payload)
+            child.post(Run(job=job.number, args=job.args, is_urgent=job.is_urgent), job.payload)
         except OverflowError as error:
             refusal = self.spec.error(
                 ProviderRejectedError, "The recording is too long for a local engine."

@@ -14,8 +14,8 @@ What an engine's author writes: a class that is built and run inside the child p
                 yield EchoPart(part)
 
 It raises the provider errors of `junctor.core.errors`; anything else is a defect, logged with its
-trace. It may print: standard output is not the channel. With more than one slot, `run` is called
-from several threads at once. Native code that keeps the interpreter lock for long must be called
+trace. It may print: standard output is not the channel. With more than one slot, or urgent jobs,
+`run` is called from several threads at once. Native code that keeps the interpreter lock for long must be called
 in small pieces, since a child that answers no ping is taken for hung.
 """
 

@@ -139,7 +139,7 @@ class WhisperProvider:
         windows = tuple(window_asked(window, served.card) for window in request.windows)
         payload = b"".join(window.pcm for window in request.windows)
         args = WhisperArgs(task="windows", windows=windows)
-        heard = await served.engine.run(args, answer=self._heard, payload=payload)
+        heard = await served.engine.run(args, answer=self._heard, payload=payload, is_urgent=True)
         return window_transcripts(heard, request, served.card)
 
     async def align(self, request: AlignRequest, /) -> Alignment:
@@ -147,7 +147,9 @@ class WhisperProvider:
         served = self._find(request.model)
         args = align_asked(request, served.card)
         samples = await request.audio.samples()
-        items = await served.engine.run(args, answer=self._aligned, payload=samples.data)
+        items = await served.engine.run(
+            args, answer=self._aligned, payload=samples.data, is_urgent=True
+        )
         match items:
             case [Aligned(words=words, confidence=confidence)]:
                 return Alignment(words=words, confidence=confidence)

@@ -19,7 +19,7 @@ from junctor.core.errors import (
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from tests.core.engine.conftest import ask, listen, spec_of
+from tests.core.engine.conftest import ANSWER, ask, listen, spec_of
 from tests.core.engine.workers import ScriptArgs
 
 
@@ -401,3 +401,49 @@ async def test_killed_server_leaves_no_child(op):
     await server.wait()
 
     await ended(pid)
+
+
+async def test_an_urgent_job_passes_the_others(make):
+    """It is done while another one goes on and two more wait."""
+    engine = make()
+    async with aclosing(listen(engine, "wait")) as running:
+        await anext(running)
+        waiting = [asyncio.create_task(ask(engine, "echo")) for _ in range(2)]
+        [said] = await engine.run(ScriptArgs(op="echo"), answer=ANSWER, is_urgent=True)
+        done = [task.done() for task in waiting]
+    await asyncio.gather(*waiting)
+
+    assert "0" == said.text
+    assert [False, False] == done
+
+
+async def test_urgent_jobs_are_bounded_apart(make):
+    """A full queue refuses neither kind for the other's sake; each has its bound."""
+    engine = make(max_queue=1)
+    jobs = [
+        engine.stream(ScriptArgs(op="wait"), answer=ANSWER, is_urgent=kind)
+        for kind in (False, True)
+    ]
+    async with aclosing(jobs[0]) as slow, aclosing(jobs[1]) as urgent:
+        await asyncio.gather(anext(slow), anext(urgent))
+        waiting = [
+            asyncio.create_task(engine.run(ScriptArgs(op="echo"), answer=ANSWER, is_urgent=kind))
+            for kind in (True, True, False, False)
+        ]
+        await asyncio.sleep(0)
+        for kind in (False, True):
+            with pytest.raises(ProviderBusyError):
+                await engine.run(ScriptArgs(op="echo"), answer=ANSWER, is_urgent=kind)
+    answers = await asyncio.gather(*waiting)
+
+    assert ["0"] * 4 == [said.text for [said] in answers]
+
+
+async def test_an_urgent_job_that_hangs_is_cut(make):
+    """It has the same bounds as any other."""
+    engine = make(job_timeout=0.05, cancel_grace=0.05)
+    with pytest.raises(ProviderTimeoutError):
+        await engine.run(ScriptArgs(op="deaf"), answer=ANSWER, is_urgent=True)
+    [said] = await ask(engine, "echo")
+
+    assert "0" == said.text

@@ -7,7 +7,8 @@ import pytest
 
 from junctor.core.audio.clip import SAMPLE_RATE, Clip
 from junctor.core.errors import ProviderRejectedError
-from junctor.core.requests import Window, WindowsRequest
+from junctor.core.requests import TranscribeRequest, Window, WindowsRequest
+from junctor.core.transcripts import TranscriptDelta
 from junctor.plugins.local.tiny import domain, speech
 from junctor.plugins.local.tiny.evaluate import distance
 from junctor.plugins.local.tiny.studio import Recording, Studio
@@ -157,3 +158,36 @@ async def test_a_model_that_was_not_taught_short_windows_gets_long_ones():
 
     assert ENGLISH == found.text
     assert found.words[-1].end <= clip.seconds
+
+
+async def test_a_long_recording_does_not_hold_up_a_window():
+    """While a minute is transcribed, no more of it passes than the running stretch and one more."""
+    settings = WhisperModelSettings(cpu_threads=1)
+    provider = WhisperProvider(WhisperSettings(models={"one": settings}))
+    heard: list[float] = []
+
+    async def transcribe(audio: Clip) -> None:
+        wanted = TranscribeRequest(audio=audio, language="en", model="one")
+        async for event in provider.stream_transcribe(wanted):
+            if isinstance(event, TranscriptDelta) and event.segment:
+                heard.append(event.segment.end)
+                begun.set()
+
+    begun, minute = asyncio.Event(), say(*[ENGLISH] * 34)
+    window = Window(pcm=pcm_of(await say(ENGLISH).samples()), language="en")
+    recording = asyncio.create_task(transcribe(minute))
+    await begun.wait()
+    passed = []
+    for _ in range(3):
+        before = heard[-1]
+        [found] = await provider.transcribe_windows(WindowsRequest(windows=(window,), model="one"))
+        passed.append(heard[-1] - before)
+    is_over = recording.done()
+    recording.cancel()
+    await asyncio.wait([recording])
+    await provider.close()
+
+    assert minute.seconds > 60
+    assert ENGLISH == found.text
+    assert max(passed) <= 2 * 5.0, passed
+    assert not is_over
