@@ -94,13 +94,13 @@ class RollingListener:
         try:
             while True:
                 self._listen()
-                found = list(self._results())
+                found: list[LiveEvent] = list(self._results())
                 if not is_ready and (found or not self.is_replay or not self._slips):
                     is_ready = True
-                    yield LiveReady()
+                    found.insert(0, LiveReady())
                 for event in found:
                     yield event
-                if not found:
+                if not found:  # else there may be news: nobody listened meanwhile
                     if self._is_over:
                         return
                     await self._change()

@@ -12,6 +12,7 @@ from typing import ClassVar, Final, Literal
 import pytest
 import pytest_asyncio
 
+from junctor.core.audio.clip import Clip
 from junctor.core.cards import Capability, Feature, ModelCard
 from junctor.core.providers import PROTOCOLS, Provider
 
@@ -27,6 +28,8 @@ before = time.process_time()
 __import__(sys.argv[1])
 print(json.dumps([time.process_time() - before, sorted(sys.modules)]))
 """
+_TURNS: Final = 5
+"""Of the event loop, in which a call reaches what does the work."""
 _TAG: Final = re.compile(r"[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8})*")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]*")
 
@@ -44,6 +47,8 @@ class BasicConformance:
     """Time a call gets before it is cancelled, seconds; what is cancelled must take longer."""
     language: ClassVar[str | None] = "en"
     """The language of what is said, BCP-47; None leaves it to the provider to find out."""
+    max_lag: ClassVar[float] = 0.5
+    """Longest stall of the event loop that is borne, seconds; generous, for busy machines."""
     import_seconds: ClassVar[float] = 2.0
     """CPU time that importing the provider's module may take, seconds."""
     pytestmark: ClassVar[list[pytest.MarkDecorator]]
@@ -60,6 +65,11 @@ class BasicConformance:
     @pytest.fixture
     def provider(self) -> Provider:
         """Return a new provider, not started; override it."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def clip(self) -> Clip:
+        """Return a few seconds in which something is said in `language`; override it to be heard."""
         raise NotImplementedError
 
     @pytest_asyncio.fixture
@@ -101,6 +111,8 @@ class BasicConformance:
             assert all(_TAG.fullmatch(tag) for tag in card.locales or ())
             assert card.max_bytes is None or card.max_bytes > 0
             assert card.max_seconds is None or card.max_seconds > 0
+            assert card.window_seconds > 0
+            assert card.window_batch > 0
 
     async def test_cards_are_stable(self, provider: Provider) -> None:
         """The cards are the same before the start, after it, and after the end."""
@@ -138,6 +150,14 @@ class BasicConformance:
         await provider.start()
         await provider.close()
         await provider.close()
+
+    async def _cancelled(self, task: "asyncio.Task[object]") -> None:
+        """Cancel a call that has just been made, and see it end."""
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=1.0)
+        assert task.cancelled(), "the cancelled call went on"
 
     def _card(self, provider: Provider, capability: Capability, *features: Feature) -> ModelCard:
         for card in provider.models():

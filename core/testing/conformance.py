@@ -28,19 +28,21 @@ from junctor.core.cards import Capability, Feature
 from junctor.core.errors import JunctorError, ProviderBusyError
 from junctor.core.providers import ChatModel, LanguageIdentifier, Provider, Transcriber
 from junctor.core.requests import ChatRequest, IdentifyRequest, TranscribeRequest
+from junctor.core.testing.alignment import AlignmentConformance
 from junctor.core.testing.clips import clip_of, noise_clip, silent_clip, undecodable_clip
 from junctor.core.testing.lag import LoopLag
 from junctor.core.testing.live import LiveConformance
 from junctor.core.testing.revision import RevisionConformance
 from junctor.core.testing.streams import EventStream, StreamingProvider
+from junctor.core.testing.windows import WindowsConformance
 from junctor.core.transcripts import Transcript, TranscriptDelta
 
 
-class ProviderConformance(LiveConformance, RevisionConformance):
+class ProviderConformance(
+    LiveConformance, WindowsConformance, AlignmentConformance, RevisionConformance
+):
     """The whole suite; subclass it, name the subclass `Test…`, and give `provider` and `clip`."""
 
-    max_lag: ClassVar[float] = 0.5
-    """Longest stall of the event loop that is borne, seconds; generous, for busy machines."""
     burst: ClassVar[int] = 40
     """Calls made at the same time."""
     longest: ClassVar[float] = 3600.0

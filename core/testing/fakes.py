@@ -1,7 +1,8 @@
 """
 A provider that does as it is told and remembers what it was asked.
 
-It serves whole recordings, streams, languages and chat, so that policy, dispatch and contracts are tested without an engine::
+It serves whole recordings, streams, languages and chat, so that policy, dispatch and contracts are
+tested without an engine; windows and alignments too, once a card claims them::
 
     fake = FakeTranscriber(script=[Fail(error), Hang()], then=Say("good morning"))
 
@@ -13,24 +14,31 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from statistics import geometric_mean
 from typing import Literal
 
 from attrs import define, frozen
 
+from junctor.core.audio.clip import SAMPLE_RATE
 from junctor.core.cards import Capability, Feature, ModelCard
-from junctor.core.errors import ProviderBusyError
+from junctor.core.errors import ProviderBusyError, ProviderRejectedError
 from junctor.core.requests import (
+    AlignRequest,
     ChatReply,
     ChatRequest,
     Identification,
     IdentifyRequest,
     TranscribeRequest,
+    Window,
+    WindowsRequest,
 )
 from junctor.core.transcripts import (
+    Alignment,
     Segment,
     Transcript,
     TranscriptDelta,
     TranscriptEvent,
+    WindowTranscript,
     Word,
 )
 
@@ -41,7 +49,7 @@ _SERVED = (
     Capability.CHAT,
 )
 
-Request = TranscribeRequest | IdentifyRequest | ChatRequest
+Request = TranscribeRequest | WindowsRequest | AlignRequest | IdentifyRequest | ChatRequest
 
 
 @frozen
@@ -130,7 +138,7 @@ def fake_card(
 
 class FakeTranscriber:
     """
-    A scripted provider of every capability.
+    A scripted provider of every capability but live speech and revision.
 
     Args:
         name: the provider's name, also in the default card.
@@ -227,6 +235,28 @@ class FakeTranscriber:
                 yield TranscriptDelta(text=piece)
             yield _told(step, "".join(pieces), request)
 
+    async def transcribe_windows(self, request: WindowsRequest, /) -> Sequence[WindowTranscript]:
+        """Do the next step; its text is said in every window that is not digital silence."""
+        with self._track(Capability.TRANSCRIBE_WINDOWS, request):
+            step = self._next()
+            text = "".join([piece async for piece in _perform(step)])
+            language = step.language if isinstance(step, Say) else "en"
+            return tuple(_heard(window, text, language) for window in request.windows)
+
+    async def align(self, request: AlignRequest, /) -> Alignment:
+        """
+        Do the next step; words of its text are sure (0.9), others are not (0.1).
+
+        Raises:
+            ProviderRejectedError: no word is given.
+
+        """
+        with self._track(Capability.ALIGN, request):
+            if not request.words:
+                raise ProviderRejectedError("No words.", provider=self._name, model=request.model)
+            said = "".join([piece async for piece in _perform(self._next())]).split()
+            return _found(request, said)
+
     async def identify_language(self, request: IdentifyRequest, /) -> Identification:
         """Do the next step; its language is the answer."""
         with self._track(Capability.IDENTIFY_LANGUAGE, request):
@@ -285,6 +315,31 @@ class FakeTranscriber:
 def _told(step: Step, text: str, request: TranscribeRequest) -> Transcript:
     language = step.language if isinstance(step, Say) else "en"
     return transcript_of(text, seconds=request.audio.seconds, language=language)
+
+
+def _heard(window: Window, text: str, language: str) -> WindowTranscript:
+    if not any(window.pcm):
+        return WindowTranscript(text="", language=language)
+    seconds = len(window.pcm) / (2 * SAMPLE_RATE)
+    words = transcript_of(text, seconds=seconds).words
+    return WindowTranscript(
+        text=text,
+        pieces=tuple(re.findall(r"\s*\S+", text)),
+        words=words if window.word_timestamps else (),
+        language=language,
+        confidence=0.9,
+    )
+
+
+def _found(request: AlignRequest, said: Sequence[str]) -> Alignment:
+    each = request.audio.seconds / len(request.words)
+    words = tuple(
+        Word(text=word, start=each * n, end=each * (n + 1), confidence=0.9 if word in said else 0.1)
+        for n, word in enumerate(request.words)
+    )
+    return Alignment(
+        words=words, confidence=geometric_mean(word.confidence or 0.0 for word in words)
+    )
 
 
 async def _perform(step: Step) -> AsyncIterator[str]:

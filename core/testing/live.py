@@ -32,11 +32,6 @@ class _AudioError(Exception):
 class LiveConformance(BasicConformance):
     """Ready, partials, finals, and an end; for whoever claims no live speech, nothing."""
 
-    @pytest.fixture
-    def clip(self) -> Clip:
-        """Return a few seconds in which something is said in `language`; override it."""
-        raise NotImplementedError
-
     async def test_live_is_ready_before_it_hears(self, started: Provider, clip: Clip) -> None:
         """That it is ready comes first and once, and no audio is needed for it."""
         may_speak = asyncio.Event()

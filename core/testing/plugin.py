@@ -11,7 +11,10 @@ from junctor.core.testing.fakes import FakeTranscriber
 from junctor.core.testing.lag import LoopLag
 
 pytest.register_assert_rewrite(
-    *(f"junctor.core.testing.{name}" for name in ("basics", "conformance", "live", "revision"))
+    *(
+        f"junctor.core.testing.{name}"
+        for name in ("alignment", "basics", "conformance", "live", "revision", "windows")
+    )
 )
 
 

@@ -2,15 +2,19 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
+from junctor.conf.settings import Live
 from junctor.core.audio.pcm import clip_of_pcm
+from junctor.core.audio.voice import VoiceTrack
+from junctor.core.ears import Ear
 from junctor.core.errors import ProviderTimeoutError, ProviderUnavailableError
 from junctor.core.requests import LiveRequest, TranscribeRequest
+from junctor.core.rolling import RollingListener
+from junctor.core.tape import Tape
 from junctor.core.testing.fakes import Fail, FakeTranscriber, Hang, Say
 from junctor.core.transcripts import LiveFinal, LiveReady, Transcript
-from junctor.core.utterances import Endpointer, clip_over_live, joined, live_over_transcribe
+from junctor.core.utterances import LONGEST_CLIP, ClipDesk, clip_over_live, joined
 from tests.fakes.listeners import Act, Listener, chunks, pause, spoken, words
 from tests.plugins.local.voices import GAP, say
 
@@ -26,9 +30,17 @@ def _speech() -> bytes:
 
 async def live(provider: FakeTranscriber, pcm: bytes, *, within: float = 5.0):
     request = LiveRequest(model="one", language="en", word_timestamps=True)
-    return [
-        event async for event in live_over_transcribe(provider, request, chunks(pcm), within=within)
-    ]
+    tape = Tape(300, VoiceTrack.best())
+    listener = RollingListener(
+        desk=ClipDesk(provider, request),
+        request=request,
+        ear=Ear(tape=tape, card=provider.models()[0], bounds=Live(), is_native=False),
+        longest=LONGEST_CLIP,
+        within=within,
+        has_partials=False,
+    )
+    async with tape.recording(chunks(pcm, 32_000)):
+        return [event async for event in listener.events()]
 
 
 async def test_each_utterance_is_transcribed_when_it_has_ended(speech):
@@ -65,29 +77,15 @@ async def test_silence_costs_nothing():
 
 async def test_long_speech_is_cut_and_nothing_is_lost(speech):
     """A speaker without a pause is cut every 25 seconds at most, sample after sample."""
-    ends = Endpointer()
-    ends.take(speech * 20)
-    utterances = ends.listen() + ends.finish()
+    fake = FakeTranscriber()
+    sound = (speech * 20)[: 2 * RATE * 40]
+    _, *finals = await live(fake, sound)
+    heard = [request.audio for request in fake.requests]
 
-    assert max(len(one.pcm) for one in utterances) <= 25 * RATE * 2
-    assert len(utterances) >= 2
-    joined_ = b"".join(one.pcm for one in utterances)
-    assert (speech * 20)[utterances[0].start * 2 :].startswith(joined_)
-    assert all(a.end == b.start for a, b in pairwise(utterances))
-
-
-@pytest.mark.parametrize("size", [2, 318, 3_200, 100_000])
-async def test_the_cut_does_not_depend_on_the_chunks(speech, size):
-    """Utterances are the same however the client cuts its audio."""
-    pcm = pause(0.7) + speech + pause(1.0) + speech[: len(speech) // 2]
-    whole, pieces = Endpointer(), Endpointer()
-    whole.take(pcm)
-    heard = []
-    for at in range(0, len(pcm), size):
-        if pieces.take(pcm[at : at + size]):
-            heard += pieces.listen()
-
-    assert heard + pieces.finish() == whole.listen() + whole.finish()
+    assert len(finals) >= 2
+    assert max(clip.seconds for clip in heard) <= 25
+    assert sum(clip.frames for clip in heard) >= len(sound) // 2 - 0.4 * RATE
+    assert all(a.end == b.start for a, b in pairwise(finals))
 
 
 @pytest.mark.parametrize(
@@ -127,12 +125,3 @@ def test_the_whole_of_a_session():
     assert (whole.text, whole.language) == ("eins two three", "en")
     assert whole.confidence == pytest.approx(0.8)
     assert joined([]).is_empty
-
-
-def test_clicks_are_no_speech():
-    """Noise of an instant is not sent to a model."""
-    ends = Endpointer()
-    noise = np.random.default_rng(0).integers(-9000, 9000, 400).astype("<i2").tobytes()
-    ends.take(pause(1.0) + noise + pause(1.0))
-
-    assert ends.listen() + ends.finish() == []

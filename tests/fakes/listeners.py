@@ -83,6 +83,12 @@ class _Decoder:
         return Word(text=f"w{number}", start=self._start / 16_000, end=self.position / 16_000)
 
 
+def tones(pcm: bytes) -> list[Word]:
+    """Return the words of a recording; one that is cut off at its end counts too."""
+    decoder = _Decoder()
+    return decoder.feed(pcm + bytes(2))
+
+
 class Listener:
     """A live provider of one model; the last act of its script is done again and again."""
 

@@ -7,8 +7,8 @@ from attrs import define, field
 
 from junctor.core.cards import Capability, ModelCard
 from junctor.core.requests import Window, WindowsRequest
-from junctor.core.transcripts import WindowTranscript, Word
-from tests.fakes.listeners import GAP, WORD, tones
+from junctor.core.transcripts import WindowTranscript
+from tests.fakes.listeners import tones
 
 RATE = 16_000
 

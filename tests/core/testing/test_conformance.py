@@ -6,13 +6,13 @@ import time
 import pytest
 from attrs import evolve
 
-from junctor.core.cards import Tier
-from junctor.core.testing.clips import silent_clip
+from junctor.core.cards import Capability, Tier
+from junctor.core.testing.clips import tone_clip
 from junctor.core.testing.conformance import ProviderConformance
 from junctor.core.testing.fakes import Fail, FakeTranscriber, Say, fake_card, transcript_of
 from junctor.core.transcripts import Transcript
 
-CLIP = silent_clip(2.0)
+CLIP = tone_clip(2.0)
 
 
 class TestFake(ProviderConformance):
@@ -22,7 +22,19 @@ class TestFake(ProviderConformance):
 
     @pytest.fixture
     def provider(self):
-        return FakeTranscriber(then=Say("one two three four five six", gap=0.03), capacity=8)
+        capabilities = set(fake_card().capabilities) | {
+            Capability.TRANSCRIBE_WINDOWS,
+            Capability.ALIGN,
+        }
+        return FakeTranscriber(
+            cards=[fake_card(capabilities=capabilities)],
+            then=Say("one two three four five six", gap=0.03),
+            capacity=8,
+        )
+
+    @pytest.fixture
+    def said(self):
+        return ("one", "two", "three", "four", "five", "six")
 
     @pytest.fixture
     def clip(self):

@@ -1,0 +1,185 @@
+"""Windows of many sessions: decoded together, whole stretches first, the newest speech of each."""
+
+import asyncio
+
+import pytest
+
+from junctor.core.errors import (
+    ProviderAnswerError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
+from junctor.core.requests import Window
+from junctor.core.windows import Slip, WindowDesk
+from tests.fakes.listeners import spoken
+from tests.fakes.windows import WindowListener
+from tests.waiting import until
+
+
+class Counter:
+    """A desk whose model waits until it is told, and the slips left there."""
+
+    def __init__(self, batch: int = 4, **more) -> None:
+        self.turns = asyncio.Semaphore(0)
+        self.outcomes: list[Exception | None] = []
+        self.model = WindowListener(before=self._before, **more)
+        self.desk = WindowDesk(provider=self.model, model="windows", batch=batch)
+        self.done = 0
+
+    async def _before(self, windows) -> None:
+        await self.turns.acquire()
+        if self.outcomes and (error := self.outcomes.pop(0)) is not None:
+            raise error
+
+    def go(self, turns: int = 9) -> None:
+        """Let the model finish so many batches."""
+        for _ in range(turns):
+            self.turns.release()
+
+    def leave(self, number: int, *, is_final: bool = False, is_suspect: bool = False) -> Slip:
+        window = Window(pcm=spoken(1, first=number), is_final=is_final)
+        return self.desk.leave(window, done=self._count, is_suspect=is_suspect)
+
+    def _count(self) -> None:
+        self.done += 1
+
+
+def text(slip: Slip) -> str:
+    assert slip.answer is not None
+    return slip.answer.heard.text
+
+
+async def test_what_comes_meanwhile_goes_together():
+    """The first window does not wait; those that come while it is decoded are one batch."""
+    counter = Counter()
+    first = counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    others = [counter.leave(number) for number in (1, 2, 3)]
+    counter.go()
+    await until(lambda: counter.done == 4)
+
+    assert [len(request.windows) for request in counter.model.requests] == [1, 3]
+    assert [text(slip) for slip in (first, *others)] == ["w0", "w1", "w2", "w3"]
+
+
+async def test_whole_stretches_go_first():
+    """Of more than fit, finals come before partials, and each in the order in which they came."""
+    counter = Counter(batch=2)
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    partial, final = counter.leave(1), counter.leave(2, is_final=True)
+    late, last = counter.leave(3), counter.leave(4, is_final=True)
+    counter.go()
+    await until(lambda: counter.done == 5)
+    finals, partials = counter.model.requests[1:]
+
+    assert [window.is_final for window in finals.windows] == [True, True]
+    assert [window.is_final for window in partials.windows] == [False, False]
+    assert [text(slip) for slip in (partial, final, late, last)] == ["w1", "w2", "w3", "w4"]
+
+
+async def test_newer_speech_keeps_the_place():
+    """What is renewed while it waits is decoded as it is then, and its wait counts from then."""
+    counter = Counter()
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    slip = counter.leave(1)
+    before = slip.at
+    slip.renew(Window(pcm=spoken(1, first=9)))
+    counter.go()
+    await until(lambda: counter.done == 2)
+
+    assert text(slip) == "w9"
+    assert slip.answer.timing.at >= before
+
+
+async def test_what_nobody_waits_for_is_not_decoded():
+    """A withdrawn window that waits is dropped, and nobody is told of it."""
+    counter = Counter()
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    counter.desk.withdraw(counter.leave(1))
+    counter.go()
+    await until(lambda: counter.done == 1 and not counter.model.running)
+
+    assert [len(request.windows) for request in counter.model.requests] == [1]
+
+
+async def test_the_model_stops_when_all_have_left():
+    """One of a batch may leave; when the last one does, the model is cancelled, and goes on."""
+    counter = Counter()
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    one, other = counter.leave(1), counter.leave(2)
+    counter.go(1)
+    await until(lambda: len(counter.model.requests) == 2)
+    counter.desk.withdraw(one)
+    await asyncio.sleep(0)
+    still = counter.model.running
+    counter.desk.withdraw(other)
+    await until(lambda: counter.model.cancelled == 1)
+    counter.go()
+    last = counter.leave(3)
+    await until(lambda: last.is_over)
+
+    assert (still, text(last)) == (1, "w3")
+
+
+async def test_one_refused_window_is_its_own_fault():
+    """A batch that is refused is decoded one by one; only the bad one has an error."""
+    counter = Counter()
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    slips = [counter.leave(number) for number in (1, 2)]
+    refusal = ProviderRejectedError("No.", provider="w")
+    counter.outcomes = [None, refusal, refusal]
+    counter.go()
+    await until(lambda: counter.done == 3)
+    bad, good = slips
+
+    assert (type(bad.error), text(good)) == (ProviderRejectedError, "w2")
+
+
+async def test_a_crash_is_told_to_all_each_in_its_own_words():
+    """One error object raised in many sessions would join their tracebacks."""
+    counter = Counter()
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    slips = [counter.leave(number) for number in (1, 2)]
+    counter.outcomes = [None, ProviderUnavailableError("Gone.", provider="w", retry_after=0.5)]
+    counter.go()
+    await until(lambda: counter.done == 3)
+    errors = [slip.error for slip in slips]
+
+    assert all(isinstance(error, ProviderUnavailableError) for error in errors)
+    assert (errors[0] is not errors[1], errors[1].retry_after) == (True, 0.5)
+
+
+async def test_suspects_are_decoded_alone():
+    """Whose like may have broken the model breaks it for nobody else."""
+    counter = Counter()
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    for number in (1, 2):
+        counter.leave(number, is_suspect=True)
+    for number in (3, 4):
+        counter.leave(number)
+    counter.go()
+    await until(lambda: counter.done == 5)
+
+    assert [len(request.windows) for request in counter.model.requests] == [1, 2, 1, 1]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+async def test_answers_that_do_not_fit(count):
+    """A model that answers too few or too many windows is a failure, not a mix-up."""
+
+    class Wrong(WindowListener):
+        async def transcribe_windows(self, request, /):
+            return [await super().transcribe_windows(request)] * count
+
+    desk = WindowDesk(provider=Wrong(), model="windows", batch=4)
+    slip = desk.leave(Window(pcm=spoken(1)), done=lambda: None)
+    await until(lambda: slip.is_over)
+
+    assert isinstance(slip.error, ProviderAnswerError)
