@@ -11,7 +11,10 @@ from junctor.conf.sources import Keys, Table, dotted
 from junctor.conf.toml import plain
 
 NEEDS_RESTART = (
-    ("server",),
+    ("server", "host"),
+    ("server", "port"),
+    ("server", "shutdown_grace"),
+    ("server", "cors_origins"),
     ("storage",),
     ("loader",),
     ("telemetry", "metrics"),

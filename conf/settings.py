@@ -20,6 +20,7 @@ SECRET_BYTES = 32
 """Shortest key of HS256: as long as its hash (RFC 7518, section 3.2)."""
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
 """As browsers write it (RFC 6454, section 6.1)."""
+_PUBLIC_URL = re.compile(r"https?://[\w.:\[\]-]+(?:/[\w.~-]+)*", re.ASCII)
 
 
 class Secret:
@@ -64,8 +65,15 @@ class Server(Base, frozen=True, kw_only=True):
     """Time that requests under way get to finish at shutdown."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call it from a browser, as `https://app.example.com`; `*` for any."""
+    public_url: str = ""
+    """How clients reach it, as `https://speech.example.com`; empty for what each request says."""
 
     def __post_init__(self) -> None:
+        if self.public_url and _PUBLIC_URL.fullmatch(self.public_url) is None:
+            raise ValueError(
+                "`public_url` has to be a URL such as `https://speech.example.com` or "
+                "`http://10.0.0.7:8080/speech`: no name, no query, no slash at the end"
+            )
         for origin in self.cors_origins:
             if origin != "*" and _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(
@@ -298,6 +306,19 @@ class Live(Base, frozen=True, kw_only=True):
     """Time that a client has to read a message; then it counts as gone."""
 
 
+class ThaiAsr(Base, frozen=True, kw_only=True):
+    """`[thai_asr]`: live Thai captions under `/api/thai-asr`."""
+
+    model: str = "thai-asr"
+    """Who writes them: a public name of `[models]`, or `provider:model`."""
+    session_ttl: Seconds = 300.0
+    """Time that a session waits for its socket."""
+    max_sessions: Count = 10_000
+    """Sessions that wait for their sockets; more are answered 503."""
+    max_errors: Count = 100
+    """Messages of one socket that make no sense; then it is closed."""
+
+
 class Tokens(Base, frozen=True, kw_only=True):
     """`[tokens]`: JSON Web Tokens, taken beside API keys; with no secret and no key set, none are."""
 
@@ -405,6 +426,7 @@ class Settings(Base, frozen=True, kw_only=True):
     jobs: Jobs = field(default_factory=Jobs)
     callbacks: Callbacks = field(default_factory=Callbacks)
     live: Live = field(default_factory=Live)
+    thai_asr: ThaiAsr = field(default_factory=ThaiAsr)
     tokens: Tokens = field(default_factory=Tokens)
     artefacts: Artefacts = field(default_factory=Artefacts)
     audit: Audit = field(default_factory=Audit)

@@ -10,7 +10,8 @@ from junctor.core.errors import ConfigError
 REMOTE = {"OPENAI_API_KEY": "sk-very-secret"}
 CLUSTER = {"JUNCTOR_DATABASE_URL": "sqlite://"}
 ENVIRONS = {"cluster": CLUSTER, "default": {}, "gpu": {}, "remote": REMOTE}
-SEED_MODELS = {"whisper-large-v3", "whisper-medium", "whisper-small", "whisper-tiny"}
+WHISPERS = {"whisper-large-v3", "whisper-medium", "whisper-small", "whisper-tiny"}
+SEED_MODELS = WHISPERS | {"thai-asr"}
 
 
 @pytest.fixture(name="write")
@@ -32,10 +33,12 @@ def refusal(path: Path | None, environ: dict[str, str] | None = None) -> ConfigE
 def test_nothing_at_all_gives_the_embedded_default():
     """No file and no environment: the public names stand for the engines of this machine."""
     settings = load(None, {})
+    captions = ("typhoon:typhoon-asr-realtime", "whisper:junctor-tiny")
 
-    assert {name: model.chain for name, model in settings.models.items()} == dict.fromkeys(
-        SEED_MODELS, ("whisper:junctor-tiny", "sphinx:en-us")
-    )
+    assert {name: model.chain for name, model in settings.models.items()} == {
+        **dict.fromkeys(WHISPERS, ("whisper:junctor-tiny", "sphinx:en-us")),
+        "thai-asr": captions,
+    }
 
 
 def test_embedded_default_says_what_it_is():
@@ -64,9 +67,10 @@ def test_profile_resolves_large_v3_to_its_own_engine(profile, first):
 
 
 def test_chains_of_the_gpu_profile_name_models_it_configures():
-    """Each candidate of the profile has its entry in the plugin's table."""
+    """Each candidate of the profile's Whisper has its entry in the plugin's table."""
     settings = load(Path("gpu"), {})
     chained = {one for model in settings.models.values() for one in model.chain}
+    chained -= {"typhoon:typhoon-asr-realtime"}
 
     models = settings.plugins["whisper"]["models"]
 

@@ -44,3 +44,20 @@ def test_origins_that_no_browser_sends(origin):
     """They would never match, or match too much; better said at the start."""
     with pytest.raises(ValueError, match="cors_origins"):
         Server(cors_origins=(origin,))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example", "http://127.0.0.1:8080", "https://[::1]:1/speech", ""]
+)
+def test_public_urls(url: str) -> None:
+    """A scheme, a host, perhaps a port and a path: what a `ws_url` can begin with."""
+    assert Server(public_url=url).public_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["a.example", "ftp://a.example", "https://a.example/", "https://me@a.example", "https://"]
+)
+def test_no_public_urls(url: str) -> None:
+    """What would make a `ws_url` that nobody can open is refused at start."""
+    with pytest.raises(ValueError, match="public_url"):
+        Server(public_url=url)

@@ -49,7 +49,8 @@ def test_secrets_are_hidden():
 
     text = show(Settings(plugins={"acme": table}, storage=storage))
 
-    assert [line for line in text.splitlines() if "***" in line or '""' in line][:4] == [
+    assert [line for line in text.splitlines() if "***" in line or '""' in line][:5] == [
+        'public_url = ""',
         'database_url = "postgresql://me:***@host/db"',
         'shared_state_url = ""',
         'api_key = "***"',

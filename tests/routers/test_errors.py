@@ -51,6 +51,7 @@ from junctor.routers.app import create_app
 from junctor.routers.errors import as_junctor_error
 from junctor.routers.openai.errors import OPENAI_FACE
 from junctor.routers.speech_to_text.errors import STT_FACE
+from junctor.routers.thai_asr.errors import THAI_ASR_FACE
 from tests.fakes.plugins import Offering, plugins
 
 UPSTREAM = "upstream said sk-proj-AbCdEfGh1234567890 at /srv/models/x.bin"
@@ -109,11 +110,13 @@ def test_every_class_has_a_sample():
 
 def test_the_known_contracts_are_crossed():
     """The faces are those of the application itself."""
-    assert {"openai", "shared", "speech-to-text"} == {face.contract for face in FACES.all()}
+    assert {"openai", "shared", "speech-to-text", "thai_asr"} == {face.contract for face in FACES.all()}
 
 
 def is_whole(face: ErrorFace, body: dict[str, Any]) -> bool:
     """Whether an envelope has all that its contract promises."""
+    if face.contract == THAI_ASR_FACE.contract:
+        return bool(body["error"] and body["code"]) and body["request_id"] == "r1"
     if face.contract != STT_FACE.contract:
         detail = body["error"]
         return bool(detail["message"] and detail["type"]) and detail["request_id"] == "r1"
