@@ -20,18 +20,25 @@ SERVES: dict[Capability, frozenset[Capability]] = {
             Capability.REVISE_TRANSCRIPT,
         }
     ),
-    Capability.LIVE_TRANSCRIBE: frozenset({Capability.LIVE_TRANSCRIBE, Capability.TRANSCRIBE}),
+    Capability.LIVE_TRANSCRIBE: frozenset(
+        {Capability.LIVE_TRANSCRIBE, Capability.TRANSCRIBE_WINDOWS, Capability.TRANSCRIBE}
+    ),
 }
 """
-Capabilities that can stand in: a stream may be one transcript in a single piece, a live session one
-transcript for each utterance, and a model without ears revises what another one heard.
+Capabilities that can stand in: a stream may be one transcript in a single piece, a live session many
+windows or one transcript for each utterance, and a model without ears revises what another heard.
 """
 
 LONGEST_PLAYED = 600.0
 """Seconds of a recording that is played to a model which only listens live, at most."""
 
 _HEARS = frozenset(
-    {Capability.TRANSCRIBE, Capability.STREAM_TRANSCRIBE, Capability.LIVE_TRANSCRIBE}
+    {
+        Capability.TRANSCRIBE,
+        Capability.STREAM_TRANSCRIBE,
+        Capability.LIVE_TRANSCRIBE,
+        Capability.TRANSCRIBE_WINDOWS,
+    }
 )
 
 
@@ -47,7 +54,10 @@ def serves(card: ModelCard, capability: Capability) -> bool:
 
 def standing(card: ModelCard, capability: Capability) -> int:
     """Return how far a model stands from a capability: it has it, stands in well, or at a pinch."""
-    if capability in card.capabilities:
+    is_rolling = capability is Capability.LIVE_TRANSCRIBE
+    if capability in card.capabilities or (
+        is_rolling and Capability.TRANSCRIBE_WINDOWS in card.capabilities
+    ):
         return 0
     return 1 if Capability.TRANSCRIBE in card.capabilities else 2
 

@@ -42,7 +42,7 @@ class WindowListener:
             ModelCard(
                 provider=self.name,
                 id="windows",
-                capabilities=frozenset({Capability.TRANSCRIBE_WINDOWS, Capability.TRANSCRIBE}),
+                capabilities=frozenset({Capability.TRANSCRIBE_WINDOWS}),
                 window_seconds=self.seconds,
                 window_batch=self.batch,
             ),
