@@ -137,10 +137,13 @@ PUBLIC: dict[str, dict[str, str]] = {
         "Word": "text start end confidence speaker",
         "in_one_piece": "",
     },
+    "testing.alignment": {
+        "AlignmentConformance": "unsaid said",
+    },
     "testing.basics": {
         "BasicConformance": (
-            "patience prompt head_start language import_seconds loop_scope module provider "
-            "started stopped"
+            "patience prompt head_start language max_lag import_seconds loop_scope module provider "
+            "clip started stopped"
         ),
         "HEAVY": "",
     },
@@ -152,14 +155,14 @@ PUBLIC: dict[str, dict[str, str]] = {
         "undecodable_clip": "",
     },
     "testing.conformance": {
-        "ProviderConformance": "max_lag burst longest long_clip",
+        "ProviderConformance": "burst longest long_clip",
     },
     "testing.fakes": {
         "Call": "capability request outcome",
         "Fail": "error items gap",
         "FakeTranscriber": (
             "name running requests models start close called settled transcribe "
-            "stream_transcribe identify_language chat"
+            "stream_transcribe transcribe_windows align identify_language chat"
         ),
         "Hang": "items",
         "Outcome": "",
@@ -173,7 +176,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "LoopLag": "",
     },
     "testing.live": {
-        "LiveConformance": "clip",
+        "LiveConformance": "",
     },
     "testing.plugin": {
         "fake_transcriber": "",
@@ -187,6 +190,9 @@ PUBLIC: dict[str, dict[str, str]] = {
         "LiveProvider": "live_transcribe",
         "LiveStream": "aclose",
         "StreamingProvider": "stream_transcribe",
+    },
+    "testing.windows": {
+        "WindowsConformance": "window",
     },
 }
 """Module below `junctor.core` → public name → its public members."""

@@ -27,7 +27,7 @@ class WindowsConformance(BasicConformance):
     async def window(self, provider: Provider, clip: Clip) -> Window:
         """Return a window in which something is said: `clip`, or as much of it as fits."""
         pcm = to_pcm16(await clip.samples()).tobytes()
-        longest = max((card.window_seconds for card in provider.models()), default=0.0)
+        longest = self._card(provider, Capability.TRANSCRIBE_WINDOWS).window_seconds
         return Window(
             pcm=pcm[: round(longest * SAMPLE_RATE) * SAMPLE_BYTES], language=self.language
         )

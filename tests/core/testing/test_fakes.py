@@ -8,7 +8,14 @@ import pytest
 from junctor.core.cards import Capability
 from junctor.core.errors import ProviderBusyError, ProviderUnavailableError
 from junctor.core.providers import PROTOCOLS
-from junctor.core.requests import ChatRequest, IdentifyRequest, TranscribeRequest
+from junctor.core.requests import (
+    AlignRequest,
+    ChatRequest,
+    IdentifyRequest,
+    TranscribeRequest,
+    Window,
+    WindowsRequest,
+)
 from junctor.core.testing.clips import silent_clip
 from junctor.core.testing.fakes import Fail, FakeTranscriber, Hang, Say, fake_card
 from junctor.core.transcripts import Transcript, TranscriptDelta
@@ -112,3 +119,29 @@ async def test_identifies_and_chats():
 
     assert ("th", "sawatdi krap", 2) == (heard.language, reply.text, reply.completion_tokens)
     assert [Capability.IDENTIFY_LANGUAGE, Capability.CHAT] == [c.capability for c in fake.calls]
+
+
+async def test_hears_windows():
+    """The step's text is in each window but the silent one, with words where they are wanted."""
+    fake = FakeTranscriber(then=Say("one two"))
+    timed = Window(pcm=b"\1\0" * 16_000, word_timestamps=True)
+    found = await fake.transcribe_windows(
+        WindowsRequest(windows=(timed, Window(pcm=bytes(320)), Window(pcm=b"\1\0")))
+    )
+
+    assert ["one two", "", "one two"] == [one.text for one in found]
+    assert ("one", " two") == found[0].pieces
+    assert [(0.0, 0.5), (0.5, 1.0)] == [(word.start, word.end) for word in found[0].words]
+    assert () == found[2].words
+
+
+async def test_aligns_what_it_says():
+    """Words of the step's text are sure, others are not."""
+    fake = FakeTranscriber(then=Say("one two"))
+    request = AlignRequest(audio=silent_clip(2.0), words=("one", "three"), language="en")
+    found = await fake.align(request)
+
+    assert [("one", 0.0, 0.9), ("three", 1.0, 0.1)] == [
+        (word.text, word.start, word.confidence) for word in found.words
+    ]
+    assert found.confidence == pytest.approx(0.3)

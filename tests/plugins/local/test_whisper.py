@@ -69,6 +69,10 @@ class TestWhisper(ProviderConformance):
     def clip(self):
         return say(ENGLISH[0])
 
+    @pytest.fixture
+    def said(self):
+        return tuple(ENGLISH[0].split())
+
     async def stopped(self, provider):
         await until(lambda: not provider.engines()["one"].running)
 
