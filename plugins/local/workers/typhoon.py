@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 LANGUAGE: Final = "th"
 MARK: Final = "\u2581"
 """SentencePiece's space, at the start of a token that begins a word."""
+_TRAILING: Final = frozenset(
+    "\u0e30\u0e31\u0e32\u0e33\u0e34\u0e35\u0e36\u0e37\u0e38\u0e39\u0e3a\u0e45\u0e46\u0e47\u0e48\u0e49\u0e4a\u0e4b\u0e4c\u0e4d\u0e4e"
+)
+"""Thai vowels, tones and signs that follow the letter they belong to."""
 UNKNOWN: Final = "<unk>"
 SHORTEST: Final = SAMPLE_RATE // 10
 """Samples; less is no speech, and an encoder may stumble over it."""
@@ -217,8 +221,23 @@ def spell(tokens: Sequence[Token], *, step: float, end: float) -> list[Spelled]:
 
 def _words(tokens: Sequence[Token]) -> Iterator[tuple[int, int]]:
     """Yield where each word begins, and the next one."""
-    begins = [n for n, token in enumerate(tokens) if n == 0 or token.text.startswith(" ")]
+    begins = [
+        number
+        for number, token in enumerate(tokens)
+        if number == 0 or (_begins_word(token.text) and tokens[number - 1].text != " ")
+    ]
     return zip(begins, [*begins[1:], len(tokens)], strict=True) if tokens else iter(())
+
+
+def _begins_word(text: str) -> bool:
+    """
+    Say whether a token begins a word, or what stands for one.
+
+    Thai is written without spaces, so that each of its tokens is one that does not begin with a sign
+    which belongs to the letter before; else a whole phrase would be one word, and captions would
+    wait for its end.
+    """
+    return text.startswith(" ") or ("\u0e01" <= text[:1] <= "\u0e4f" and text[0] not in _TRAILING)
 
 
 def confidence_of(tokens: Sequence[Token]) -> float:

@@ -26,10 +26,17 @@ def spelled(*tokens: tuple[str, float], end: float = 10.0) -> list[tuple[str, st
 
 
 def test_spaces_begin_words():
-    """A token with a space begins a word; the others belong to the one before."""
-    found = spelled((" สวัส", 0.0), ("ดี", 0.16), (" ครับ", 0.4))
+    """A token with a space begins a word; of other scripts the others belong to the one before."""
+    found = spelled((" hel", 0.0), ("lo", 0.16), (" world", 0.4))
 
-    assert [("สวัสดี", "สวัสดี", 0.0, 0.4), (" ครับ", "ครับ", 0.4, 0.4 + STEP)] == found
+    assert [("hello", "hello", 0.0, 0.4), (" world", "world", 0.4, 0.4 + STEP)] == found
+
+
+def test_thai_has_no_spaces_to_wait_for():
+    """Each token of Thai stands for a word, unless it begins with what belongs to the letter before."""
+    found = spelled((" สวัส", 0.0), ("ดี", 0.16), ("ค", 0.24), ("รั", 0.32), ("\u0e34บ", 0.4))
+
+    assert ["สวัส", "ดี", "ค", "รั\u0e34บ"] == [piece for piece, *_ in found]
 
 
 def test_first_token_needs_no_space():
@@ -59,7 +66,7 @@ def test_nothing_is_nothing():
 
 def test_confidence_is_the_geometric_mean():
     """A word is as sure as its tokens are on the average of their logarithms."""
-    [found] = spell([Token("ก", 0.0, -1.0), Token("ข", 0.1, -3.0)], step=STEP, end=1.0)
+    [found] = spell([Token("ก", 0.0, -1.0), Token("า", 0.1, -3.0)], step=STEP, end=1.0)
 
     assert pytest.approx(0.1353, abs=1e-4) == found.word.confidence
 
