@@ -86,6 +86,8 @@ class Kind:
     longest: float | None = None
     """Longest stretch decoded at once, seconds; None for the model's window."""
     takes_prompt: bool = True
+    window: float = 30.0
+    """What it hears at once, seconds."""
     short_context: bool = False
     """Whether it hears windows that are not padded to half a minute."""
 
@@ -105,6 +107,7 @@ _TINY_KIND: Final = Kind(
     pause=0.3,
     longest=5.0,  # its window is 10 s, but it was mostly taught single sentences
     takes_prompt=False,
+    window=10.0,
     short_context=True,
 )
 _SIZES: Final = (
@@ -160,7 +163,7 @@ def card_of(model: str, settings: WhisperModelSettings) -> ModelCard:
         summary=settings.summary or kind.summary,
         locales=frozenset(tag for tag in languages if code_of(tag)) or TAGS,
         features=frozenset(features),
-        window_seconds=settings.longest or kind.longest or 30.0,
+        window_seconds=min(settings.longest or kind.longest or kind.window, kind.window),
         window_batch=settings.window_batch,
         quality=kind.quality if settings.quality is None else settings.quality,
         latency=settings.latency,

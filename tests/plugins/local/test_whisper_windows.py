@@ -141,9 +141,10 @@ def test_hears_what_a_whole_recording_would(hear, language):
 def test_card_bounds_windows():
     """The length and the number of windows are on the card, and can be set."""
     small = card_of("small", WhisperModelSettings(path="small", window_batch=32, longest=20.0))
+    long = card_of("long", WhisperModelSettings(path="small", longest=60.0))
 
     assert (20.0, 32) == (small.window_seconds, small.window_batch)
-    assert 16 == card_of("tiny", WhisperModelSettings()).window_batch
+    assert (30.0, 16) == (long.window_seconds, long.window_batch)
 
 
 async def test_a_model_that_was_not_taught_short_windows_gets_long_ones():
