@@ -20,7 +20,7 @@ from junctor.core.plugin_status import Stage, refuse_failures
 from junctor.core.plugins import Plugins
 from junctor.core.runtime import Runtime
 from junctor.core.telemetry import Telemetry
-from junctor.routers import openai, speech_to_text, system, thai_asr
+from junctor.routers import demo, openai, speech_to_text, system, thai_asr
 from junctor.routers.errors import error_handler, refusal_of
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.visits import VisitLayer
@@ -68,6 +68,7 @@ def _with_plugins(runtime: Runtime, settings: Settings) -> Litestar:
         openai.router(),
         speech_to_text.router(),
         *thai_asr.routers(),
+        demo.router(),
         system.router(has_metrics=settings.telemetry.metrics),
     ]
     app = _build(runtime, settings, ours)
