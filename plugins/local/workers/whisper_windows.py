@@ -138,8 +138,7 @@ class Windows:
         tokenizer, tokens = self._ear.tokenizer(language), result.sequences_ids[0]
         logprob = result.scores[0] * len(tokens) / (len(tokens) + 1)  # of the end, too
         words = [token for token in tokens if token < tokenizer.eot]  # silence is a time stamp
-        is_imagined = result.no_speech_prob > _NO_SPEECH and logprob < _LEAST_LOGPROB
-        pieces = [] if is_imagined else pieces_of(tokenizer, words)
+        pieces = [] if is_imagined(result.no_speech_prob, logprob) else pieces_of(tokenizer, words)
         texts = trimmed([text for text, _ in pieces])
         heard = WindowHeard(
             text="".join(texts),
@@ -175,6 +174,11 @@ class Windows:
             else text
             for row, (text, _) in enumerate(texts)
         ]
+
+
+def is_imagined(no_speech_prob: float, logprob: float) -> bool:
+    """Whether a text is more likely made up than heard, as faster-whisper judges it."""
+    return no_speech_prob > _NO_SPEECH and logprob < _LEAST_LOGPROB
 
 
 def batched(tasks: Sequence[Task], *, most: int) -> Iterator[list[Task]]:

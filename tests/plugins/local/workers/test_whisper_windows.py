@@ -1,9 +1,10 @@
 """How windows are put together, and how their text is cut."""
 
 import numpy as np
+import pytest
 
 from junctor.plugins.local.workers.whisper_args import WindowArgs
-from junctor.plugins.local.workers.whisper_windows import Task, batched, trimmed
+from junctor.plugins.local.workers.whisper_windows import Task, batched, is_imagined, trimmed
 
 
 def tasks(*frames: int) -> list[Task]:
@@ -41,6 +42,15 @@ def test_padding_adds_up():
 def test_no_batch_is_too_big():
     """The bound holds."""
     assert [2, 2, 1] == [len(batch) for batch in batched(tasks(*[200] * 5), most=2)]
+
+
+@pytest.mark.parametrize(
+    ("no_speech", "logprob", "verdict"),
+    [(0.9, -1.5, True), (0.9, -0.5, False), (0.3, -1.5, False)],
+)
+def test_what_is_imagined(no_speech, logprob, verdict):
+    """Only what is both probably no speech and badly decoded; either alone may be a quiet voice."""
+    assert verdict is is_imagined(no_speech, logprob)
 
 
 def test_trims_both_ends_only():
