@@ -290,8 +290,9 @@ class Live(Base, frozen=True, kw_only=True):
     """Time until a candidate takes audio, all candidates together."""
     stall: Seconds = 20.0
     """Time in which speech brings an answer; longer than the turns of models without partials."""
-    rounds: Annotated[int, Meta(ge=0)] = 2
-    """Times that the candidates are gone through again when all have failed over the same audio."""
+    rounds: Annotated[int, Meta(ge=0)] = 6
+    """Times that the candidates of a session under way are tried again when all have failed over the
+    same audio: at once, then after 1, 2, 4 … 8 seconds."""
     max_replay: Annotated[float, Meta(ge=1)] = 60.0
     """Seconds of audio kept for the next candidate; a client that is further ahead has to wait."""
     max_speed: Annotated[float, Meta(ge=1)] = 4.0

@@ -239,9 +239,10 @@ class Captions:
             TooLongError: the session is longer than the server takes.
 
         """
-        utterance = self._utterance or await self._begun()
-        frames = utterance.intake.frames_in(chunk)
-        self.ticket.hear(frames)
+        intake = self._utterance.intake if self._utterance else _pcm_intake(self.sample_rate)
+        frames = intake.frames_in(chunk)
+        self.ticket.hear(frames)  # an utterance of which nothing may be heard does not begin
+        utterance = self._utterance or await self._begun(intake)
         self._frames += frames
         utterance.frames += frames
         tape = utterance.tape
@@ -264,7 +265,7 @@ class Captions:
 
     async def end(self) -> None:
         """End the utterance: its final comes out of `events`, also where nothing was said."""
-        utterance = self._utterance or await self._begun()
+        utterance = self._utterance or await self._begun(_pcm_intake(self.sample_rate))
         self._utterance = None
         utterance.ended_at = monotonic()
         await utterance.tape.take(utterance.intake.flush())
@@ -315,7 +316,7 @@ class Captions:
             # It may hold the error that is on its way out, whose traceback holds this frame.
             del worker
 
-    async def _begun(self) -> _Utterance:
+    async def _begun(self, intake: PcmIntake) -> _Utterance:
         while sum(isinstance(one, _Utterance) for one in self._queue) >= MAX_UTTERANCES:
             await self._changed.wait()
         card = self.plan.candidates[0].card
@@ -324,7 +325,7 @@ class Captions:
                 self.ticket.snapshot.settings.live.max_replay,
                 _voice_track(has_voice=self.has_voice),
             ),
-            intake=_pcm_intake(self.sample_rate),
+            intake=intake,
             begins=self._frames,
             provider=card.provider,
             model=card.id,
@@ -377,10 +378,12 @@ class Captions:
         try:
             if utterance.frames or utterance.ended_at is None:
                 await self._heard(utterance)
-        except JunctorError:
+        except JunctorError as error:
             if utterance.finals:
                 self._tell(utterance.final(), utterance)
-            raise
+            # A task keeps its error, and timeouts among its causes keep the task.
+            error.__cause__ = error.__context__ = None
+            raise error.with_traceback(None) from None
         self._tell(utterance.final(), utterance)
 
     async def _heard(self, utterance: _Utterance) -> None:

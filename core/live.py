@@ -8,7 +8,7 @@ listens to it fails, the next one hears that audio again, faster than it was spo
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from attrs import define, evolve, field, frozen
 
@@ -19,7 +19,14 @@ from junctor.core.audio.pcm import is_loud
 from junctor.core.cards import Capability, Feature
 from junctor.core.dispatch import Deadline, Dispatcher, Order
 from junctor.core.ears import Ear, IsSpeech, has_speech
-from junctor.core.errors import JunctorError, ProviderError, ProviderUnavailableError
+from junctor.core.errors import (
+    AllCandidatesFailedError,
+    DeadlineExceededError,
+    JunctorError,
+    NoCandidateError,
+    ProviderError,
+    ProviderUnavailableError,
+)
 from junctor.core.operations import Trace
 from junctor.core.plans import Candidate, Plan
 from junctor.core.providers import LiveTranscriber, Transcriber
@@ -29,6 +36,12 @@ from junctor.core.snapshots import Snapshot
 from junctor.core.tape import Tape
 from junctor.core.transcripts import LiveEvent, LiveFinal, LivePartial, LiveReady
 from junctor.core.utterances import LONGEST_CLIP, ClipDesk, stop
+
+_NOBODY = (AllCandidatesFailedError, DeadlineExceededError, NoCandidateError)
+"""Errors of a plan whose candidates could not be opened."""
+_PAUSE: Final = 1.0
+"""Before the second time around, seconds; doubled with each further one."""
+_LONGEST_PAUSE: Final = 8.0
 
 
 @frozen(kw_only=True)
@@ -156,6 +169,7 @@ class LiveRun:
             is_all_said = self._is_all_said
             self._rest = () if is_all_said else self._left(error)
             if self._rest or is_all_said:
+                await self._wait()
                 return
             for final in self._last_words():
                 yield final
@@ -263,14 +277,22 @@ class LiveRun:
 
     def _left(self, error: JunctorError) -> tuple[Candidate, ...]:
         """Return who is left after an error."""
-        if not isinstance(error, ProviderError):
+        if isinstance(error, ProviderError):
+            rest = self.plan.candidates[self._index + 1 :]
+        elif isinstance(error, _NOBODY) and self._told is not None:
+            rest = ()  # whoever was left could not be opened
+        else:
             return ()
         self._has_failed = True
-        rest = self.plan.candidates[self._index + 1 :]
         if not rest and self._rounds < self.bounds.rounds:
             self._rounds += 1
             return self.plan.candidates
         return rest
+
+    async def _wait(self) -> None:
+        """Give who failed time to come back, before the plan is gone through a second time."""
+        if self._rest is self.plan.candidates and self._rounds > 1:
+            await asyncio.sleep(min(_PAUSE * 2 ** (self._rounds - 2), _LONGEST_PAUSE))
 
     def _last_words(self) -> tuple[LiveFinal, ...]:
         """Return the last partial as a final, since nobody is left who would make it one."""

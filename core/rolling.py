@@ -59,6 +59,7 @@ class RollingListener:
     is_replay: bool = False
     """Whether somebody failed over what it is about to hear."""
     _ends: Endpointer = field(init=False)
+    _kept: int = field(init=False)
     _finals: deque[tuple[Span, Slip]] = field(factory=deque, init=False)
     _partial: Slip | None = field(default=None, init=False)
     _from: int = field(default=0, init=False)
@@ -72,8 +73,10 @@ class RollingListener:
 
     def __attrs_post_init__(self) -> None:
         origin = self.ear.tape.origin
+        # A stretch that filled the tape would wait for an end that nothing could bring.
+        self._kept = min(_KEPT, self.ear.tape.capacity // 4)
         self._ends = Endpointer(
-            longest=round(self.longest * SAMPLE_RATE),
+            longest=min(round(self.longest * SAMPLE_RATE), self.ear.tape.capacity // 2),
             position=origin - origin % FRAME_SAMPLES,
             free_from=origin,
         )
@@ -156,7 +159,7 @@ class RollingListener:
             self._open()
             self._has_ended = True
             self.ear.is_done = True
-        if ends.start is None and not self._finals and ends.position - tape.origin > _KEPT:
+        if ends.start is None and not self._finals and ends.position - tape.origin > self._kept:
             tape.forget(ends.position - PRE_ROLL)
 
     @property

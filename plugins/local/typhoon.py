@@ -123,6 +123,7 @@ class TyphoonProvider:
             TyphoonArgs(windows=windows),
             answer=self._window_answer,
             payload=b"".join(window.pcm for window in request.windows),
+            is_urgent=True,
         )
         return window_transcripts(heard, request, served.card)
 

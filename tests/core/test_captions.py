@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from junctor.conf.settings import Model, Team
+from junctor.conf.settings import Live, Model, Team
 from junctor.conf.settings import Policy as PolicySettings
 from junctor.core.captions import Caption, CaptionEvent, Captions, SpeechStarted, WasReset
 from junctor.core.errors import (
@@ -74,6 +74,7 @@ async def session(
         folder,
         models={"captions": Model(chain=chain)},
         policy=PolicySettings(backoff=0.001),
+        live=Live(rounds=1),
         teams={"acme": Team(**team)},
     )
     async with (

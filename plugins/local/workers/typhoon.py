@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator, Sequence
 from math import exp
 from pathlib import Path
 from statistics import fmean
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
@@ -91,6 +92,8 @@ class TyphoonWorker:
         import numpy as np
 
         self.options = options
+        # A live window has a thread of its own: it waits for one stretch of a recording at most.
+        self._turn = Lock()
         folder = open_folder(Path(options.path))
         self.step = folder.step
         with loading():
@@ -152,7 +155,8 @@ class TyphoonWorker:
         streams = [self._recognizer.create_stream() for _ in sounds]
         for stream, sound in zip(streams, sounds, strict=True):
             stream.accept_waveform(SAMPLE_RATE, sound)
-        self._recognizer.decode_streams(streams)
+        with self._turn:
+            self._recognizer.decode_streams(streams)
         results = [stream.result for stream in streams]
         return [
             [
