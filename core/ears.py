@@ -175,6 +175,7 @@ class Ear(AsyncIterator[bytes]):
             limit = self._limit
             if limit is not None and await self._is_stalled() and self._limit is limit:
                 limit.reschedule(_now())
+            del limit  # it holds the task that holds, once cancelled, this frame
 
     async def _is_stalled(self) -> bool:
         now = _now()

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,11 @@ class Client:
         return await self.until("started")
 
     async def say(self, pcm: bytes, *, size: int = 640) -> None:
-        for at in range(0, len(pcm), size):
-            await self.socket.send(pcm[at : at + size])
-            await asyncio.sleep(0)
+        """Send audio, as far as somebody takes it."""
+        with suppress(ConnectionClosed):
+            for at in range(0, len(pcm), size):
+                await self.socket.send(pcm[at : at + size])
+                await asyncio.sleep(0)
 
     async def end(self, kind: str = "end") -> dict[str, Any]:
         """End an utterance, and return its final."""
@@ -95,9 +97,16 @@ async def house(folder: Path, *providers: Any, **settings: Any) -> AsyncIterator
         yield served
 
 
-async def asked(served: Served, path: str, *, key: str | None = None, **more: Any) -> Any:
+async def asked(
+    served: Served,
+    path: str,
+    *,
+    key: str | None = None,
+    more_headers: dict[str, str] | None = None,
+    **more: Any,
+) -> Any:
     """Answer an HTTP request of this contract; a body makes it a POST."""
-    headers = {"x-api-key": served.key if key is None else key}
+    headers = {"x-api-key": served.key if key is None else key, **(more_headers or {})}
     async with httpx.AsyncClient(base_url=served.url) as http:
         method = "POST" if more else "GET"
         return await http.request(method, path, headers=headers, **more)
