@@ -13,12 +13,13 @@ from contextlib import aclosing
 from time import monotonic
 from typing import Final, Self
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
-from junctor.core.agreement import Agreement, pieces_of
+from junctor.core.agreement import Agreement
 from junctor.core.audio.clip import SAMPLE_RATE
 from junctor.core.audio.pcm import SAMPLE_BYTES, PcmIntake
 from junctor.core.audio.voice import VoiceTrack
+from junctor.core.captioned import Caption, CaptionEvent, SpeechStarted, Utterance, WasReset
 from junctor.core.errors import JunctorError
 from junctor.core.gateway import Gateway
 from junctor.core.live import LiveRun, LiveStarted, voice_of
@@ -26,138 +27,12 @@ from junctor.core.plans import Choice, Plan
 from junctor.core.requests import LiveRequest
 from junctor.core.tape import Tape
 from junctor.core.tickets import Ticket
-from junctor.core.transcripts import LiveFinal, LivePartial, Segment, Timing
+from junctor.core.transcripts import LiveFinal, LivePartial
 
 MAX_UTTERANCES: Final = 8
 """Utterances that have ended and wait for their final; then no more audio is taken."""
 MAX_EVENTS: Final = 64
 """Events that wait for the client; then nothing more is decoded for it."""
-_ARRIVALS: Final = 8  # 80 ms at the shortest frames: more than the detector needs to judge one
-MAX_SHOWN: Final = 20
-"""Stretches of speech that a caption shows, the newest: a caption rolls, a final has all."""
-
-
-@frozen(kw_only=True)
-class SpeechStarted:
-    """Somebody began to speak in the utterance under way."""
-
-    offset: float
-    """Where, seconds from the start of the utterance."""
-    latency: float
-    """From the arrival of that sound until it was known, seconds."""
-
-
-@frozen(kw_only=True)
-class Caption:
-    """What an utterance sounds like so far, or, where it `is_final`, what was said in it."""
-
-    text: str
-    segments: tuple[Segment, ...] = ()
-    """Stretches between pauses; times are seconds from the start of the utterance."""
-    stable: str = ""
-    """How the text begins that will hardly change any more."""
-    audio: float
-    """Length of the utterance so far, seconds."""
-    provider: str
-    """Who answered."""
-    model: str
-    latency: float = 0.0
-    """From the newest audio in it, or from the end of the utterance, until the text was there."""
-    timing: Timing | None = None
-    """What the model took, where that is known."""
-    is_final: bool = False
-    is_flush: bool = False
-    """Whether the client asked for it."""
-
-
-@frozen
-class WasReset:
-    """What was buffered is gone."""
-
-
-CaptionEvent = SpeechStarted | Caption | WasReset
-"""What a session yields."""
-
-
-@define(eq=False, kw_only=True)
-class _Utterance:
-    """What is said between two ends, and what became of it so far."""
-
-    tape: Tape
-    intake: PcmIntake
-    begins: int
-    """Frames of the client's audio before it."""
-    provider: str
-    model: str
-    frames: int = 0
-    """Frames of the client's audio in it."""
-    arrivals: deque[tuple[int, float]] = field(factory=lambda: deque(maxlen=_ARRIVALS))
-    """Where the latest pieces of it end on the tape, and when they came."""
-    ended_at: float | None = None
-    is_reset: bool = False
-    has_onset: bool = False
-    task: asyncio.Task[None] | None = None
-    run: LiveRun | None = None
-    finals: list[LiveFinal] = field(factory=list)
-    agreement: Agreement = field(factory=Agreement)
-    shown: Caption | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Its length so far."""
-        return self.frames / self.intake.rate
-
-    def caption(self, partial: LivePartial | None = None) -> Caption:
-        """Return what is to be shown now."""
-        finals = self.finals[-MAX_SHOWN:]
-        segments = tuple(Segment(text=one.text, start=one.start, end=one.end) for one in finals)
-        stable = " ".join(one.text for one in finals)
-        text, timing = stable, finals[-1].timing if finals else None
-        if partial is not None and partial.text.strip():
-            start = finals[-1].end if finals else 0.0
-            current = partial.text.strip()
-            segments += (Segment(text=current, start=start, end=max(start, self.seconds)),)
-            text = f"{text} {current}".strip()
-            stable = f"{stable} {self._stable(partial)}".strip()
-            timing = partial.timing
-        self.shown = Caption(
-            text=text,
-            segments=segments,
-            stable=stable,
-            audio=self.seconds,
-            provider=self.provider,
-            model=self.model,
-            latency=self._latency(timing),
-            timing=timing,
-        )
-        return self.shown
-
-    def final(self) -> Caption:
-        """Return all that was said, now that it has ended."""
-        finals = self.finals
-        return Caption(
-            text=" ".join(one.text for one in finals),
-            segments=tuple(Segment(text=one.text, start=one.start, end=one.end) for one in finals),
-            stable="",
-            audio=self.seconds,
-            provider=self.provider,
-            model=self.model,
-            latency=monotonic() - self.ended_at if self.ended_at is not None else 0.0,
-            timing=finals[-1].timing if finals else None,
-            is_final=True,
-        )
-
-    def _stable(self, partial: LivePartial) -> str:
-        if partial.stable is not None:
-            return partial.stable.strip()
-        self.agreement.hear(pieces_of(partial.text.strip()))
-        return "".join(self.agreement.agreed).strip()
-
-    def _latency(self, timing: Timing | None) -> float:
-        now = monotonic()
-        if timing is not None:
-            return now - timing.at
-        return now - self.arrivals[-1][1] if self.arrivals else 0.0
 
 
 @define(eq=False, kw_only=True)
@@ -175,8 +50,8 @@ class Captions:
     """Of the client's audio, Hz."""
     has_voice: bool
     """Whether beginnings of speech are told."""
-    _utterance: _Utterance | None = field(default=None, init=False)
-    _queue: deque[_Utterance | WasReset] = field(factory=deque, init=False)
+    _utterance: Utterance | None = field(default=None, init=False)
+    _queue: deque[Utterance | WasReset] = field(factory=deque, init=False)
     _events: deque[tuple[CaptionEvent, float]] = field(factory=deque, init=False)
     """What waits for the client, and up to which second of the session it has a text then."""
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -316,11 +191,11 @@ class Captions:
             # It may hold the error that is on its way out, whose traceback holds this frame.
             del worker
 
-    async def _begun(self, intake: PcmIntake) -> _Utterance:
-        while sum(isinstance(one, _Utterance) for one in self._queue) >= MAX_UTTERANCES:
+    async def _begun(self, intake: PcmIntake) -> Utterance:
+        while sum(isinstance(one, Utterance) for one in self._queue) >= MAX_UTTERANCES:
             await self._changed.wait()
         card = self.plan.candidates[0].card
-        self._utterance = utterance = _Utterance(
+        self._utterance = utterance = Utterance(
             tape=Tape(
                 self.ticket.snapshot.settings.live.max_replay,
                 _voice_track(has_voice=self.has_voice),
@@ -334,7 +209,7 @@ class Captions:
         self._notify()
         return utterance
 
-    def _look_for_speech(self, utterance: _Utterance) -> None:
+    def _look_for_speech(self, utterance: Utterance) -> None:
         onset = utterance.tape.voice.onset if utterance.tape.voice else None
         if onset is None:
             return
@@ -360,7 +235,7 @@ class Captions:
             self._queue.popleft()
             self._notify()
 
-    async def _attended(self, utterance: _Utterance) -> None:
+    async def _attended(self, utterance: Utterance) -> None:
         """Caption an utterance, unless it is reset."""
         utterance.task = task = asyncio.create_task(self._captioned(utterance))
         try:
@@ -374,7 +249,7 @@ class Captions:
             utterance.task = None
             del task
 
-    async def _captioned(self, utterance: _Utterance) -> None:
+    async def _captioned(self, utterance: Utterance) -> None:
         try:
             if utterance.frames or utterance.ended_at is None:
                 await self._heard(utterance)
@@ -386,7 +261,7 @@ class Captions:
             raise error.with_traceback(None) from None
         self._tell(utterance.final(), utterance)
 
-    async def _heard(self, utterance: _Utterance) -> None:
+    async def _heard(self, utterance: Utterance) -> None:
         snapshot = self.ticket.snapshot
         utterance.run = run = LiveRun(
             dispatcher=snapshot.dispatcher,
@@ -416,7 +291,7 @@ class Captions:
             self.ticket.cost += run.cost
             utterance.run = None
 
-    def _tell(self, event: CaptionEvent, of: _Utterance | None = None) -> None:
+    def _tell(self, event: CaptionEvent, of: Utterance | None = None) -> None:
         """Queue an event; a newer caption takes the place of one that the client has not got."""
         served = 0.0
         if of is not None and isinstance(event, Caption) and (event.text or event.is_final):

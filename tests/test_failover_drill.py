@@ -17,7 +17,8 @@ import pytest
 
 from junctor.conf.settings import Model
 from junctor.core.audio.wav import to_pcm16
-from junctor.core.captions import Caption, Captions
+from junctor.core.captioned import Caption
+from junctor.core.captions import Captions
 from junctor.core.plans import Choice
 from junctor.core.requests import LiveRequest, Rolling
 from junctor.core.wer import distance

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from junctor.contracts.thai_asr import Final, Limits, Partial, StabilizedPartial, Stretch, Tenant
 from junctor.core.accounts import Principal
-from junctor.core.captions import Caption
+from junctor.core.captioned import Caption
 from junctor.core.gateway import Gateway
 from junctor.core.transcripts import Segment, Timing
 

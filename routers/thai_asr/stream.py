@@ -17,7 +17,8 @@ from junctor.contracts.thai_asr import (
     SpeechStart,
     Started,
 )
-from junctor.core.captions import Caption, CaptionEvent, Captions, SpeechStarted
+from junctor.core.captioned import Caption, CaptionEvent, SpeechStarted
+from junctor.core.captions import Captions
 from junctor.core.credentials import credential_of
 from junctor.core.errors import (
     ClientGoneError,

@@ -10,7 +10,8 @@ from attrs import define, field
 
 from junctor.conf.settings import Live, Model, Team
 from junctor.conf.settings import Policy as PolicySettings
-from junctor.core.captions import Caption, CaptionEvent, Captions, SpeechStarted, WasReset
+from junctor.core.captioned import Caption, CaptionEvent, SpeechStarted, WasReset
+from junctor.core.captions import Captions
 from junctor.core.errors import (
     AllCandidatesFailedError,
     InsufficientBalanceError,
