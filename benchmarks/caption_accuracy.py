@@ -11,7 +11,7 @@ apart; `same` is the share of recordings for which both texts are alike to the l
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import numpy as np
 from attrs import define, frozen
@@ -110,7 +110,7 @@ async def live(provider: WhisperProvider, wave: np.ndarray) -> str:
     )
     pcm = to_pcm16(wave).tobytes()
 
-    async def frames():  # noqa: ANN202
+    async def frames() -> AsyncIterator[bytes]:
         for at in range(0, len(pcm), FRAME):
             yield pcm[at : at + FRAME]
 

@@ -63,7 +63,7 @@ def test_pieces(text, pieces):
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=6), max_size=12))
 def test_what_was_agreed_on_stays(guesses):
     """Whatever comes, the agreed part only grows."""
-    agreement, before = Agreement(), []
+    agreement, before = Agreement(), list[str]()
     for guess in guesses:
         agreement.hear(guess)
         assert agreement.agreed[: len(before)] == before

@@ -1,7 +1,7 @@
 """Captions of a client, utterance after utterance: nothing lost, nothing twice, all of it charged."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from junctor.core.errors import (
     ProviderUnavailableError,
 )
 from junctor.core.plans import Choice
-from junctor.core.requests import LiveRequest, Rolling
+from junctor.core.requests import LiveRequest, Rolling, Window
 from tests.core.test_gateway import House, house, settings
 from tests.fakes.listeners import GAP, WORD, Act, Listener, pause, spoken, words
 from tests.fakes.windows import WindowListener
@@ -27,6 +27,7 @@ from tests.waiting import until
 
 ROLLING = Rolling(interval=0.04, least=0.1, window=1.0)
 SPOKEN = WORD + GAP
+TEAM = Team()
 
 
 @define
@@ -35,7 +36,7 @@ class Client:
 
     captions: Captions
     events: list[CaptionEvent] = field(factory=list)
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] = field(init=False)
 
     async def run(self) -> None:
         async for event in self.captions.events():
@@ -48,7 +49,6 @@ class Client:
 
     async def leave(self) -> list[CaptionEvent]:
         await self.captions.finish()
-        assert self.task is not None
         await self.task
         return self.events
 
@@ -67,19 +67,23 @@ def said(caption: Caption) -> list[str]:
 
 @asynccontextmanager
 async def session(
-    folder: Path, *models: object, rate: int = 16_000, has_voice: bool = False, **team: object
+    folder: Path,
+    *models: Listener | WindowListener,
+    rate: int = 16_000,
+    has_voice: bool = False,
+    team: Team = TEAM,
 ) -> AsyncIterator[tuple[Client, House]]:
     """Open a session over these models in order, and close its ticket as a router would."""
-    chain = tuple(f"{one.name}:{one.models()[0].id}" for one in models)  # type: ignore[attr-defined]
+    chain = tuple(f"{one.name}:{one.models()[0].id}" for one in models)
     config = settings(
         folder,
         models={"captions": Model(chain=chain)},
         policy=PolicySettings(backoff=0.001),
         live=Live(rounds=1),
-        teams={"acme": Team(**team)},
+        teams={"acme": team},
     )
     async with (
-        house(config, *models) as home,  # type: ignore[arg-type]
+        house(config, *models) as home,
         await home.admit() as ticket,
     ):
         client = Client(
@@ -109,7 +113,7 @@ async def test_captions_then_a_final(tmp_path: Path) -> None:
     first, final = client.captioned[0], client.finals[0]
 
     assert said(final) == words(20)
-    assert [said_.text.split() for said_ in final.segments] == [words(10), words(20)[10:]]
+    assert [segment.text.split() for segment in final.segments] == [words(10), words(20)[10:]]
     assert final.audio == pytest.approx((20 * SPOKEN + 12_800) / 16_000)
     assert (first.provider, first.model, final.provider) == ("w", "windows", "w")
     assert final.timing is not None
@@ -151,7 +155,9 @@ async def test_reset_forgets_the_utterance_under_way(tmp_path: Path) -> None:
         await client.captions.hear(spoken(3, first=10))
         await client.captions.end()
         await client.leave()
-    kinds = [event for event in client.events if isinstance(event, WasReset) or event.is_final]
+    kinds = [
+        event for event in client.events if isinstance(event, WasReset) or event in client.finals
+    ]
 
     assert [said(final) for final in client.finals] == [words(4), words(13)[10:]]
     assert isinstance(kinds[1], WasReset)
@@ -208,7 +214,7 @@ async def test_the_next_one_goes_on_in_the_middle(tmp_path: Path) -> None:
     """A model that breaks in the middle of speech costs no word; the final says who answered."""
     broken: list[object] = []
 
-    def breaks(windows: object) -> None:
+    def breaks(windows: Sequence[Window]) -> None:
         broken.append(windows)
         if len(broken) > 3:
             raise ProviderUnavailableError("Killed.", provider="w")
@@ -226,13 +232,12 @@ async def test_the_next_one_goes_on_in_the_middle(tmp_path: Path) -> None:
 async def test_nobody_is_left(tmp_path: Path) -> None:
     """What was heard is told as a final, then the error."""
 
-    def breaks(windows: tuple) -> None:
+    def breaks(windows: Sequence[Window]) -> None:
         if any(len(window.pcm) > 12 * 2 * SPOKEN for window in windows):
             raise ProviderUnavailableError("Down.", provider="w")
 
     async with session(tmp_path, WindowListener(before=breaks)) as (client, _):
         await client.say(spoken(10) + pause(0.8) + spoken(20, first=10))
-        assert client.task is not None
         with pytest.raises(AllCandidatesFailedError):
             await client.task
 
@@ -273,7 +278,7 @@ async def test_half_a_sample(tmp_path: Path) -> None:
 async def test_the_day_is_used_up(tmp_path: Path) -> None:
     """The piece that is too much is refused; what was heard can still be finished."""
     models = WindowListener()
-    async with session(tmp_path, models, audio_seconds_per_day=0.5) as (client, _):
+    async with session(tmp_path, models, team=Team(audio_seconds_per_day=0.5)) as (client, _):
         await client.captions.hear(spoken(10))
         with pytest.raises(InsufficientBalanceError):
             await client.captions.hear(spoken(10, first=10))

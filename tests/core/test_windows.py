@@ -90,6 +90,7 @@ async def test_newer_speech_keeps_the_place():
     await until(lambda: counter.done == 2)
 
     assert text(slip) == "w9"
+    assert slip.answer is not None
     assert slip.answer.timing.at >= before
 
 
@@ -151,8 +152,10 @@ async def test_a_crash_is_told_to_all_each_in_its_own_words():
     await until(lambda: counter.done == 3)
     errors = [slip.error for slip in slips]
 
-    assert all(isinstance(error, ProviderUnavailableError) for error in errors)
-    assert (errors[0] is not errors[1], errors[1].retry_after) == (True, 0.5)
+    assert all(
+        isinstance(error, ProviderUnavailableError) and error.retry_after == 0.5 for error in errors
+    )
+    assert errors[0] is not errors[1]
 
 
 async def test_suspects_are_decoded_alone():

@@ -27,9 +27,9 @@ def spelled(*tokens: tuple[str, float], end: float = 10.0) -> list[tuple[str, st
 
 def test_spaces_begin_words():
     """A token with a space begins a word; of other scripts the others belong to the one before."""
-    found = spelled((" hel", 0.0), ("lo", 0.16), (" world", 0.4))
+    found = spelled((" good", 0.0), ("bye", 0.16), (" world", 0.4))
 
-    assert [("hello", "hello", 0.0, 0.4), (" world", "world", 0.4, 0.4 + STEP)] == found
+    assert [("goodbye", "goodbye", 0.0, 0.4), (" world", "world", 0.4, 0.4 + STEP)] == found
 
 
 def test_thai_has_no_spaces_to_wait_for():
