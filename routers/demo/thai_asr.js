@@ -147,3 +147,4 @@ $("end").addEventListener("click", end);
 $("flush").addEventListener("click", () => session.say("flush"));
 $("reset").addEventListener("click", () => session.say("reset"));
 $("file").addEventListener("change", () => ($("controls").elements.source.value = "file"));
+refresh(); // from now on it can be started

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import openai
@@ -30,13 +30,16 @@ class Server:
 
 
 @asynccontextmanager
-async def shipped(folder: Path, config: str = "") -> AsyncIterator[Server]:
+async def shipped(
+    folder: Path, config: str = "", *, log: Path | None = None
+) -> AsyncIterator[Server]:
     """
     Serve, from the data in `folder`.
 
     Args:
         folder: an empty one.
         config: a file's text (TOML); without it the defaults count.
+        log: where what the server logs is written; None for the log of the tests.
 
     """
     env = {**os.environ, "JUNCTOR_DATA_DIR": str(folder / "data")}
@@ -44,9 +47,14 @@ async def shipped(folder: Path, config: str = "") -> AsyncIterator[Server]:
         env["JUNCTOR_CONFIG"] = str(folder / "junctor.toml")
         await asyncio.to_thread((folder / "junctor.toml").write_text, config, "utf-8")
     key = await _printed(env, "keys", "create", "--team", "acme")
-    child = await asyncio.create_subprocess_exec(
-        *(*COMMAND, "serve", "--port", "0"), env=env, stdout=asyncio.subprocess.PIPE
-    )
+    with ExitStack() as stack:
+        stderr = stack.enter_context(log.open("wb")) if log else None
+        child = await asyncio.create_subprocess_exec(
+            *(*COMMAND, "serve", "--port", "0"),
+            env=env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+        )
     assert child.stdout is not None
     yield Server((await child.stdout.readline()).decode().split()[-1], key, env)
     child.terminate()

@@ -1,44 +1,23 @@
 """The speech-to-text contract from pages in a real browser, of an origin that is not the server's."""
 
-import asyncio
 import json
 import re
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-import aiohttp
 import pytest
 import pytest_asyncio
 from attrs import frozen
 
-from tests.clients.recordings import CENTER, needed
+from tests.clients.chromium import Chromium, launched
+from tests.clients.recordings import CENTER
 from tests.clients.shipped import Server
 from tests.clients.site import Site
-from tests.waiting import until
 
 DOCS = Path(__file__).parents[2] / "docs/streaming.md"
 SAMPLE = re.compile(r"^```js\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",  # it shows our own pages only, and runs as root in containers
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-    "--remote-debugging-port=0",
-    "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    f"--use-file-for-fake-audio-capture={CENTER}%noloop",
-)
-"""No window, nothing beyond this machine, and a microphone that plays a recording once."""
-
 pytestmark = [
     pytest.mark.tools,
     pytest.mark.slow,
@@ -49,27 +28,19 @@ pytestmark = [
 
 @frozen
 class Browser:
-    """A running browser, whose user has a token; `devtools` is where it takes orders."""
+    """A running browser, whose user has a token."""
 
-    devtools: str
+    chromium: Chromium
     site: Site
     speech: Server
     token: str
-
-    async def open(self, url: str) -> None:
-        """Open a page in a tab of its own."""
-        async with (
-            aiohttp.ClientSession(self.devtools, raise_for_status=True) as http,
-            http.put(f"/json/new?{quote(url, safe='')}"),
-        ):
-            pass
 
     async def shown(self, case: str, *, host: str = "127.0.0.1") -> dict[str, Any]:
         """Open the site's page for a case, and return what it posts."""
         inbox = f"{case}-{host}"
         query = {"case": case, "inbox": inbox, "server": self.speech.url, "token": self.token}
         home = self.site.url.replace("127.0.0.1", host)
-        await self.open(f"{home}/pages/speech.html?{urlencode(query)}")
+        await self.chromium.open(f"{home}/pages/speech.html?{urlencode(query)}")
         found: dict[str, Any] = json.loads((await self.site.posted(inbox)).body)
         return found
 
@@ -78,19 +49,8 @@ class Browser:
 async def _browser(
     site: Site, speech: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Browser]:
-    chromium = shutil.which("chromium")
-    needed(chromium)
-    profile = tmp_path_factory.mktemp("profile")
-    process = await asyncio.create_subprocess_exec(
-        *(str(chromium), *FLAGS, f"--user-data-dir={profile}", "about:blank"),
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    said = profile / "DevToolsActivePort"
-    await until(lambda: said.exists() and said.read_text().count("\n"))
-    devtools = f"http://127.0.0.1:{said.read_text().split()[0]}"
-    yield Browser(devtools, site, speech, await speech.token())
-    process.terminate()
-    await process.wait()
+    async with launched(tmp_path_factory.mktemp("profile"), CENTER) as chromium:
+        yield Browser(chromium, site, speech, await speech.token())
 
 
 async def test_an_upload(browser: Browser) -> None:
@@ -169,6 +129,6 @@ async def test_the_sample_of_the_docs(browser: Browser) -> None:
           if (type === "done" || type === "error") fetch("/inbox/sample", {{ method: "POST", body: text }});
         }});
         </script>"""
-    await browser.open(f"{browser.site.url}/documents/sample")
+    await browser.chromium.open(f"{browser.site.url}/documents/sample")
 
     assert "center" in (await browser.site.posted("sample")).body.decode()

@@ -1,11 +1,13 @@
 """The page of live captions comes without a key, whole, from nowhere else, and is kept by caches."""
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import httpx
 import pytest
 
+from junctor.routers.thai_asr import errors
 from tests.fakes.server import server_settings, serving
 
 PAGE = "/demo/thai-asr"
@@ -57,6 +59,14 @@ async def test_slash(tmp_path: Path) -> None:
 
     assert answer.status_code == 308
     assert str(answer.url.join(answer.headers["location"])).endswith(PAGE)
+
+
+def test_closes() -> None:
+    """The page has words for every way in which the server ends a session."""
+    session = (files("junctor.routers.demo") / "session.js").read_text("utf-8")
+    codes = {ending.close for ending in (*errors._ENDINGS.values(), errors.SHUTDOWN)}
+
+    assert codes == {code for code in codes if f"  {code}: " in session}
 
 
 @pytest.mark.parametrize("path", ["/__init__.py", "/pages.py", "/..%2fpages.py", "/x/frames.js"])
