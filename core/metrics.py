@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 from junctor.core.attempts import Attempt
 from junctor.core.health import BreakerState, Key
+from junctor.core.windows import Batch
 
 LABEL_SETS = 1000
 """Different combinations of label values per metric, at most."""
@@ -88,6 +89,7 @@ class Metrics:
             buckets=_FACTORS,
         )
         self._add_transcripts()
+        self._add_windows()
 
     def _add_transcripts(self) -> None:
         who = ("provider", "model")
@@ -98,6 +100,21 @@ class Metrics:
         )
         self._sampled = self._counter(
             "sampled_audio_seconds", "Seconds of audio transcribed again to compare.", *who
+        )
+
+    def _add_windows(self) -> None:
+        who = ("provider", "model")
+        self._batch_size = self._histogram(
+            "window_batch_size",
+            "Windows of live sessions decoded together.",
+            *who,
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+        )
+        self._batch_queue = self._histogram(
+            "window_queue_seconds", "Longest wait of a window for its batch.", *who
+        )
+        self._batch_seconds = self._histogram(
+            "window_batch_seconds", "Time a batch of windows took.", *who
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Children[Counter]:
@@ -147,6 +164,13 @@ class Metrics:
     def count_sampled(self, *, provider: str, model: str, seconds: float) -> None:
         """Count seconds of audio that were transcribed for a comparison alone."""
         self._sampled.of(provider, model).inc(seconds)
+
+    def count_windows(self, batch: Batch) -> None:
+        """Count windows of live sessions that were decoded together."""
+        who = (batch.provider, batch.model)
+        self._batch_size.of(*who).observe(batch.size)
+        self._batch_queue.of(*who).observe(batch.queued)
+        self._batch_seconds.of(*who).observe(batch.seconds)
 
     def watch_breakers(self, breakers: Breakers) -> None:
         """Show the state of every breaker, asked for at each scrape."""

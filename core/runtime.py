@@ -243,6 +243,7 @@ class Runtime:
             dispatcher=Dispatcher(
                 health=self.health, policy=settings.policy, observe=self._observe
             ),
+            observe_windows=self.telemetry.windows,
         )
 
     def _observe(self, attempt: Attempt) -> None:

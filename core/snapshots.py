@@ -1,6 +1,6 @@
 """One immutable state of the configuration: settings, cards, providers and the planner over them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from attrs import field, frozen
@@ -11,7 +11,7 @@ from junctor.core.catalog import Catalog
 from junctor.core.dispatch import Dispatcher
 from junctor.core.policy import Planner
 from junctor.core.providers import Provider, WindowTranscriber
-from junctor.core.windows import WindowDesk
+from junctor.core.windows import Batch, WindowDesk
 
 
 @frozen(kw_only=True)
@@ -49,6 +49,8 @@ class Snapshot:
     catalog: Catalog
     planner: Planner
     dispatcher: Dispatcher
+    observe_windows: Callable[[Batch], object] = lambda _: None
+    """Told of windows of live sessions that were decoded together."""
     public_models: tuple[PublicModel, ...] = field(init=False)
     _desks: dict[str, WindowDesk] = field(factory=dict, init=False)
 
@@ -64,7 +66,10 @@ class Snapshot:
         if card.name not in self._desks:
             provider = cast("WindowTranscriber", self.provider(card))
             self._desks[card.name] = WindowDesk(
-                provider=provider, model=card.id, batch=card.window_batch
+                provider=provider,
+                model=card.id,
+                batch=card.window_batch,
+                observe=self.observe_windows,
             )
         return self._desks[card.name]
 

@@ -10,6 +10,7 @@ from junctor.conf.settings import Telemetry as TelemetrySettings
 from junctor.core.attempts import Attempt
 from junctor.core.metrics import Metrics
 from junctor.core.tracing import NoTracing, Tracing, open_tracing
+from junctor.core.windows import Batch
 
 PROBES = frozenset({"health", "metrics"})
 """Operations of machines that ask every few seconds: their lines are for debugging only."""
@@ -113,6 +114,10 @@ class Telemetry:
         """Count one finished attempt at a candidate, and trace it."""
         self.metrics.count_attempt(attempt)
         self.tracing.attempt(attempt)
+
+    def windows(self, batch: Batch) -> None:
+        """Count windows of live sessions that were decoded together."""
+        self.metrics.count_windows(batch)
 
     def transcript(self, *, provider: str, model: str, is_empty: bool) -> None:
         """Count a transcript that was served; `is_empty` where nothing was heard."""

@@ -64,6 +64,20 @@ class Slip:
         self.at = monotonic()
 
 
+@frozen(kw_only=True)
+class Batch:
+    """What became of windows that were handed over together, for whoever counts."""
+
+    provider: str
+    model: str
+    size: int
+    """Windows in it."""
+    queued: float
+    """The longest wait of one of them, seconds."""
+    seconds: float
+    """What it took."""
+
+
 @define(eq=False, kw_only=True)
 class WindowDesk:
     """Where windows wait for one model; belongs to one event loop."""
@@ -72,6 +86,8 @@ class WindowDesk:
     model: str
     batch: int
     """Windows handed over at once, at most."""
+    observe: Callable[[Batch], object] = lambda _: None
+    """Told of each batch that was decoded."""
     _finals: list[Slip] = field(factory=list, init=False)
     _partials: list[Slip] = field(factory=list, init=False)
     _worker: asyncio.Task[None] | None = field(default=None, init=False)
@@ -127,9 +143,21 @@ class WindowDesk:
                 slip.error = _copied(error)
         else:
             took = monotonic() - began
+            self._count(batch, began, took)
             for slip, heard in zip(batch, found, strict=True):
                 slip.answer = Answer(heard=heard, timing=_timing(slip, heard, began, took))
         _tell(batch)
+
+    def _count(self, batch: Sequence[Slip], began: float, took: float) -> None:
+        self.observe(
+            Batch(
+                provider=self.provider.name,
+                model=self.model,
+                size=len(batch),
+                queued=max(0.0, began - min(slip.at for slip in batch)),
+                seconds=took,
+            )
+        )
 
     async def _asked(self, batch: Sequence[Slip]) -> Sequence[WindowTranscript]:
         self._batch = batch

@@ -7,6 +7,7 @@ from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability
 from junctor.core.health import BreakerState
 from junctor.core.metrics import Children, Metrics
+from junctor.core.windows import Batch
 
 WHERE = {"provider": "fake", "model": "one", "capability": "transcribe"}
 
@@ -32,6 +33,22 @@ def test_attempt_is_counted_by_outcome():
     labels = {**WHERE, "outcome": "ProviderTimeoutError"}
 
     assert metrics.registry.get_sample_value("junctor_attempts_total", labels) == 1
+
+
+def test_windows_are_counted_by_batch():
+    """How many went together, how long they waited and took."""
+    metrics, who = Metrics(), {"provider": "fake", "model": "one"}
+    for size in (2, 6):
+        metrics.count_windows(
+            Batch(provider="fake", model="one", size=size, queued=0.1, seconds=0.02)
+        )
+
+    found = {
+        name: metrics.registry.get_sample_value(f"junctor_window_{name}_sum", who)
+        for name in ("batch_size", "queue_seconds", "batch_seconds")
+    }
+
+    assert found == pytest.approx({"batch_size": 8, "queue_seconds": 0.2, "batch_seconds": 0.04})
 
 
 def test_fallback_is_counted():
