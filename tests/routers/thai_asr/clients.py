@@ -21,7 +21,7 @@ from tests.fakes.windows import WindowListener
 PREFIX = "/api/thai-asr"
 LEGACY = "/v2/asr/low-latency/th"
 QUICK = Live(max_speed=1e6, stall=5.0)
-TONES = {"vad": False, "partial_interval_ms": 20, "min_decode_audio_ms": 100}
+TONES: dict[str, Any] = {"vad": False, "partial_interval_ms": 20, "min_decode_audio_ms": 100}
 """A config for the tones of `tests.fakes.listeners`, which are no speech to a detector."""
 
 
