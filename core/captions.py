@@ -22,7 +22,7 @@ from junctor.core.audio.voice import VoiceTrack
 from junctor.core.captioned import Caption, CaptionEvent, SpeechStarted, Utterance, WasReset
 from junctor.core.errors import JunctorError
 from junctor.core.gateway import Gateway
-from junctor.core.live import LiveRun, LiveStarted, voice_of
+from junctor.core.live import LiveRun, LiveStarted, voice_of, wake
 from junctor.core.plans import Choice, Plan
 from junctor.core.requests import LiveRequest
 from junctor.core.tape import Tape
@@ -86,6 +86,7 @@ class Captions:
 
         """
         plan = gateway.live_plan(ticket, request, choice)
+        wake(ticket.snapshot, plan)
         # The first ones of a process import and load what they need.
         await asyncio.to_thread(_pcm_intake, sample_rate)
         await asyncio.to_thread(_voice_track, has_voice=has_voice)

@@ -91,6 +91,13 @@ def voice_of(snapshot: Snapshot, request: LiveRequest) -> Voice:
     return voice
 
 
+def wake(snapshot: Snapshot, plan: Plan) -> None:
+    """Have the first candidate get ready, where it hears windows: the client speaks in a moment."""
+    card = plan.candidates[0].card
+    if Capability.TRANSCRIBE_WINDOWS in card.capabilities and not is_native(plan.candidates[0]):
+        snapshot.desk(card).wake()
+
+
 def is_native(candidate: Candidate) -> bool:
     """Say whether a candidate listens live by itself."""
     return Capability.LIVE_TRANSCRIBE in candidate.card.capabilities

@@ -16,7 +16,7 @@ from junctor.core.audio.pcm import PcmIntake
 from junctor.core.audio.voice import VoiceTrack
 from junctor.core.errors import JunctorError
 from junctor.core.gateway import Gateway
-from junctor.core.live import LiveRun, LiveRunEvent, voice_of
+from junctor.core.live import LiveRun, LiveRunEvent, voice_of, wake
 from junctor.core.plans import Choice
 from junctor.core.requests import LiveRequest
 from junctor.core.tape import Tape
@@ -66,6 +66,7 @@ class LiveSession:
         """
         snapshot, plan = ticket.snapshot, gateway.live_plan(ticket, request, choice)
         bounds = snapshot.settings.live
+        wake(snapshot, plan)
         needs_voice = LiveRun.needs_voice(plan)
         track = await asyncio.to_thread(VoiceTrack.best) if needs_voice else None
         run = LiveRun(

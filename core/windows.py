@@ -9,10 +9,13 @@ the newest speech takes the place in the queue that the older one had.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 from time import monotonic
+from typing import Final
 
 from attrs import define, field, frozen
 
+from junctor.core.audio.clip import SAMPLE_RATE
 from junctor.core.errors import (
     ProviderAnswerError,
     ProviderBusyError,
@@ -27,6 +30,9 @@ from junctor.core.transcripts import Timing, WindowTranscript
 
 _OF_ALL = (ProviderBusyError, ProviderTimeoutError, ProviderUnavailableError)
 """Errors for which no single window is to blame."""
+_AWAKE: Final = 30.0
+"""Seconds after its last work for which a model is taken to be loaded."""
+_SILENCE: Final = bytes(2 * SAMPLE_RATE // 5)
 
 
 @frozen(kw_only=True)
@@ -93,6 +99,7 @@ class WindowDesk:
     _worker: asyncio.Task[None] | None = field(default=None, init=False)
     _asking: asyncio.Task[Sequence[WindowTranscript]] | None = field(default=None, init=False)
     _batch: Sequence[Slip] = field(default=(), init=False)
+    _worked_at: float = field(default=-inf, init=False)
 
     def leave(
         self, window: Window, *, done: Callable[[], object], is_suspect: bool = False
@@ -103,6 +110,12 @@ class WindowDesk:
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name=f"windows of {self.model}")
         return slip
+
+    def wake(self) -> None:
+        """Have a model that has not worked for a while get ready: loading it may take seconds."""
+        if self._worker is None and monotonic() - self._worked_at > _AWAKE:
+            slip = self.leave(Window(pcm=_SILENCE), done=lambda: None)
+            slip.is_cancelled = True  # nobody waits: it goes when somebody has waited behind it
 
     def withdraw(self, slip: Slip) -> None:
         """Forget a slip; the model stops when nobody waits for its batch any more."""
@@ -149,6 +162,7 @@ class WindowDesk:
         _tell(batch)
 
     def _count(self, batch: Sequence[Slip], began: float, took: float) -> None:
+        self._worked_at = monotonic()
         self.observe(
             Batch(
                 provider=self.provider.name,

@@ -158,6 +158,23 @@ async def test_a_crash_is_told_to_all_each_in_its_own_words():
     assert errors[0] is not errors[1]
 
 
+async def test_an_idle_model_is_woken_once():
+    """A window of silence has it loaded; one that works, or has just worked, is left alone."""
+    counter = Counter()
+    counter.desk.wake()
+    counter.desk.wake()
+    await until(lambda: counter.model.running == 1)
+    counter.go()
+    await until(lambda: not counter.model.running)
+    await asyncio.sleep(0)
+    counter.desk.wake()
+    last = counter.leave(5)
+    await until(lambda: last.is_over)
+
+    assert [len(request.windows) for request in counter.model.requests] == [1, 1]
+    assert not any(counter.model.requests[0].windows[0].pcm)
+
+
 async def test_suspects_are_decoded_alone():
     """Whose like may have broken the model breaks it for nobody else."""
     counter = Counter()
