@@ -77,7 +77,7 @@ class Endpointer:
     def _cut(self, start: int, end: int) -> Span | None:
         is_speech = sum(one >= _LOW for one in self._frames) >= _SHORTEST
         self.start = None
-        self.free_from = end
+        self.free_from = end = max(start, end)  # a divided one may have been silent since
         self._frames.clear()
         return Span(start, end) if is_speech else None
 

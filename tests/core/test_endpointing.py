@@ -2,6 +2,9 @@
 
 from itertools import pairwise
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from junctor.core.audio.vad import FRAME_SAMPLES
 from junctor.core.endpointing import PAUSE, PRE_ROLL, Endpointer, Span
 
@@ -84,3 +87,22 @@ def test_the_end_comes_after_the_pause():
         waited += FRAME_SAMPLES
 
     assert PAUSE - 2 * FRAME_SAMPLES <= waited <= PAUSE
+
+
+@given(
+    runs=st.lists(st.tuples(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.4, 0.9]))),
+    longest=st.integers(30, 200),
+)
+def test_no_sample_is_in_two_stretches(runs, longest):
+    """Whatever is heard: stretches come in order, and what is taken is never free again."""
+    ends = Endpointer(longest=longest * FRAME_SAMPLES)
+    sound = [probability for count, probability in runs for _ in range(count)]
+    spans, free = [], [0]
+    for probability in sound:
+        spans.append(ends.hear(probability))
+        free.append(ends.free_from)
+    spans = [one for one in (*spans, ends.finish(len(sound) * FRAME_SAMPLES)) if one]
+
+    assert free == sorted(free)
+    assert all(one.end <= other.start for one, other in pairwise(spans))
+    assert all(0 < one.end - one.start <= longest * FRAME_SAMPLES for one in spans)
