@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from junctor.conf.settings import Live, Model, Server, Team, ThaiAsr
+from junctor.conf.settings import Model, Server, Team, ThaiAsr
 from tests.fakes.listeners import Listener
 from tests.fakes.server import Served
 from tests.routers.thai_asr.clients import LEGACY, PREFIX, Ear, asked, client, house, session
@@ -45,10 +45,10 @@ async def test_config(tmp_path: Path) -> None:
     }
 
 
-async def test_limits_without_a_bound(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_limits_without_a_bound(home: Served) -> None:
     """A team that may speak all day has null."""
-    async with house(tmp_path, Ear("ear")) as served:
-        answer = (await asked(served, f"{PREFIX}/config")).json()
+    answer = (await asked(home, f"{PREFIX}/config")).json()
 
     assert answer["limits"]["daily_audio_seconds"] is None
 
@@ -70,11 +70,11 @@ async def test_seconds_of_today(tmp_path: Path) -> None:
     assert entry.contract == "thai_asr"
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("prefix", [PREFIX, LEGACY])
-async def test_session(tmp_path: Path, prefix: str) -> None:
+async def test_session(home: Served, prefix: str) -> None:
     """All fields of the seed's example; the socket is under the prefix that was called."""
-    async with house(tmp_path, Ear("ear")) as served:
-        answer = await session(served, prefix, sample_rate=8000, benchmark_label="mine")
+    answer = await session(home, prefix, sample_rate=8000, benchmark_label="mine")
 
     session_id = answer.pop("session_id")
     assert re.fullmatch(r"[0-9a-f]{32}", session_id)
@@ -83,7 +83,7 @@ async def test_session(tmp_path: Path, prefix: str) -> None:
         "language": "th",
         "engine": "ear",
         "backend": "persistent_decoder",
-        "ws_url": f"ws{served.url[4:]}{prefix}/stream?session_id={session_id}",
+        "ws_url": f"ws{home.url[4:]}{prefix}/stream?session_id={session_id}",
         "config": {
             "sample_rate": 8000,
             "frame_ms": 20,
@@ -98,7 +98,7 @@ async def test_session(tmp_path: Path, prefix: str) -> None:
             "first_partial_p95_ms": 250,
             "final_after_eou_p95_ms": 800,
         },
-        "tenant": {"team_id": "acme", "team_name": "acme", "key_prefix": served.key.split("_")[1]},
+        "tenant": {"team_id": "acme", "team_name": "acme", "key_prefix": home.key.split("_")[1]},
     }
 
 
@@ -118,16 +118,17 @@ async def test_the_public_url(tmp_path: Path, public_url: str, base: str) -> Non
     assert answer["ws_url"] == f"{base}{LEGACY}/stream?session_id={answer['session_id']}"
 
 
-async def test_a_proxy_that_says_https(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_proxy_that_says_https(home: Served) -> None:
     """A proxy on this machine is believed, and no browser opens `ws:` from a secure page."""
-    async with house(tmp_path, Ear("ear")) as served:
-        answer = await asked(
-            served, f"{PREFIX}/sessions", json={}, more_headers={"x-forwarded-proto": "https"}
-        )
+    answer = await asked(
+        home, f"{PREFIX}/sessions", json={}, more_headers={"x-forwarded-proto": "https"}
+    )
 
     assert answer.json()["ws_url"].startswith("wss://127.0.0.1")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("content", "param"),
     [
@@ -138,20 +139,19 @@ async def test_a_proxy_that_says_https(tmp_path: Path) -> None:
         (b"{" + b" " * 100_000 + b"}", None),
     ],
 )
-async def test_what_makes_no_session(tmp_path: Path, content: bytes, param: str | None) -> None:
+async def test_what_makes_no_session(home: Served, content: bytes, param: str | None) -> None:
     """400, and the field at fault is named."""
-    async with house(tmp_path, Ear("ear")) as served:
-        answer = await asked(served, f"{PREFIX}/sessions", content=content)
+    answer = await asked(home, f"{PREFIX}/sessions", content=content)
 
     body = answer.json()
     assert (answer.status_code, body["code"], body.get("param")) == (400, "invalid_request", param)
     assert set(body) - {"param"} == {"error", "code", "request_id"}
 
 
-async def test_an_empty_body_has_all_defaults(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_empty_body_has_all_defaults(home: Served) -> None:
     """So does one without a content type."""
-    async with house(tmp_path, Ear("ear")) as served:
-        answer = await asked(served, f"{PREFIX}/sessions", content=b"")
+    answer = await asked(home, f"{PREFIX}/sessions", content=b"")
 
     assert answer.json()["config"]["sample_rate"] == 16_000
 
@@ -163,21 +163,21 @@ async def ways(served: Served) -> list[Any]:
     ]
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("key", ["", "jn_abcdefgh_" + "x" * 40])
-async def test_without_a_key(tmp_path: Path, key: str) -> None:
+async def test_without_a_key(home: Served, key: str) -> None:
     """401 on both, in the contract's envelope."""
-    async with house(tmp_path, Ear("ear")) as served:
-        config = await asked(served, f"{PREFIX}/config", key=key)
-        opened = await asked(served, f"{PREFIX}/sessions", key=key, json={})
+    config = await asked(home, f"{PREFIX}/config", key=key)
+    opened = await asked(home, f"{PREFIX}/sessions", key=key, json={})
 
     assert (config.status_code, opened.status_code) == (401, 401)
     assert config.json()["code"] == opened.json()["code"] == "unauthorized"
 
 
-async def test_bearer(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_bearer(home: Served) -> None:
     """The other contracts' header is good here too."""
-    async with house(tmp_path, Ear("ear")) as served:
-        answer = await asked(served, f"{PREFIX}/config", key="", more_headers=served.authorization)
+    answer = await asked(home, f"{PREFIX}/config", key="", more_headers=home.authorization)
 
     assert answer.status_code == 200
 
@@ -237,16 +237,16 @@ async def test_too_many_wait(tmp_path: Path) -> None:
     assert "retry-after" in answer.headers
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "more", "status"),
     [("/nowhere", {}, 404), ("/config", {"json": {}}, 405), ("/sessions", {}, 405)],
 )
 @pytest.mark.parametrize("prefix", [PREFIX, LEGACY])
 async def test_paths_that_are_not(
-    tmp_path: Path, prefix: str, path: str, more: dict[str, Any], status: int
+    home: Served, prefix: str, path: str, more: dict[str, Any], status: int
 ) -> None:
     """In the contract's envelope, too."""
-    async with house(tmp_path, Ear("ear"), live=Live()) as served:
-        answer = await asked(served, prefix + path, **more)
+    answer = await asked(home, prefix + path, **more)
 
     assert (answer.status_code, set(answer.json())) == (status, {"error", "code", "request_id"})

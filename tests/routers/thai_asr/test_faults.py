@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from junctor.conf.settings import Limits, Live, Model, Server, Team, ThaiAsr
 from junctor.core.captions import Captions
 from junctor.core.errors import ProviderUnavailableError
 from junctor.core.live import LiveRun
+from junctor.core.requests import Window
 from junctor.core.tape import Tape
 from junctor.core.tickets import Ticket
 from tests.fakes.listeners import Act, Listener, pause, spoken, words
+from tests.fakes.server import Served
 from tests.routers.thai_asr.clients import (
-    QUICK,
     TONES,
     Client,
     Ear,
@@ -28,9 +30,22 @@ from tests.routers.thai_asr.clients import (
 )
 from tests.waiting import until
 
+
+async def hang_over_speech(windows: Sequence[Window]) -> None:
+    """Hang, but not over the silence that wakes an engine."""
+    if any(windows[0].pcm):
+        await asyncio.Event().wait()
+
+
+async def hang_over_finals(windows: Sequence[Window]) -> None:
+    if windows[0].is_final:
+        await asyncio.Event().wait()
+
+
 AUDIO = json.dumps({"type": "audio", "audio_b64": "AAAA"})
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("message", "code", "param"),
     [
@@ -49,10 +64,10 @@ AUDIO = json.dumps({"type": "audio", "audio_b64": "AAAA"})
     ],
 )
 async def test_mistakes_before_the_start(
-    tmp_path: Path, message: str | bytes, code: str, param: str | None
+    home: Served, message: str | bytes, code: str, param: str | None
 ) -> None:
     """Each is told, nothing of it is taken, and a good `start` may follow."""
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         await one.socket.send(message)
         error = await one.until("error")
         await one.send(type="start")
@@ -65,6 +80,7 @@ async def test_mistakes_before_the_start(
     assert (final["text"].split(), final["audio_ms"]) == (words(5), 200)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("message", "code"),
     [
@@ -82,9 +98,9 @@ async def test_mistakes_before_the_start(
         ('{"type": "audio", "audio_b64": "' + "A" * 1024 * 1024 + '"}', "too_large"),
     ],
 )
-async def test_mistakes_in_the_middle(tmp_path: Path, message: str | bytes, code: str) -> None:
+async def test_mistakes_in_the_middle(home: Served, message: str | bytes, code: str) -> None:
     """Each is told, and the utterance goes on as if it had not been."""
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         await one.start()
         await one.say(spoken(10))
         await one.socket.send(message)
@@ -96,10 +112,11 @@ async def test_mistakes_in_the_middle(tmp_path: Path, message: str | bytes, code
     assert (final["text"].split(), final["audio_ms"]) == (words(20), 700)
 
 
-async def test_a_wav_file(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_wav_file(home: Served) -> None:
     """Its header is refused at the start of each utterance, what comes behind it is heard."""
     header = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(28)
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         await one.start()
         for _ in range(2):
             await one.socket.send(header)
@@ -157,15 +174,15 @@ async def test_a_message_that_is_far_too_large(tmp_path: Path) -> None:
     assert code == 1009
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("key", [None, "", "jn_abcdefgh_" + "x" * 40])
-async def test_without_a_key(tmp_path: Path, key: str | None) -> None:
+async def test_without_a_key(home: Served, key: str | None) -> None:
     """An error first, then 4401: browsers see both. The session waits on."""
-    async with house(tmp_path, Ear("ear")) as served:
-        url = (await session(served))["ws_url"]
-        async with opened(url, key) as one:
-            code = await one.read()
-        async with opened(url, served.key) as other:
-            await other.until("ready")
+    url = (await session(home))["ws_url"]
+    async with opened(url, key) as one:
+        code = await one.read()
+    async with opened(url, home.key) as other:
+        await other.until("ready")
 
     assert (code, one.kinds, one.got[0]["code"]) == (4401, ["error"], "unauthorized")
 
@@ -336,11 +353,7 @@ async def test_a_client_that_does_not_read(tmp_path: Path) -> None:
 async def test_a_client_that_leaves(tmp_path: Path, way: str) -> None:
     """In the middle of a word: the decode under way is cancelled, and what it had read is charged."""
 
-    async def hang(windows: Any) -> None:
-        if windows[0].is_final:
-            await asyncio.Event().wait()
-
-    ear = Ear("ear", hang)
+    ear = Ear("ear", hang_over_finals)
     async with house(tmp_path, ear) as served:
         async with client(served, **TONES) as one:
             await one.start()
@@ -378,11 +391,8 @@ async def test_all_engines_fail(tmp_path: Path, fails: Any) -> None:
 async def test_an_engine_that_is_too_slow(tmp_path: Path) -> None:
     """Time is up for a stretch: the next engine hears it."""
 
-    async def hang(_: Any) -> None:
-        await asyncio.Event().wait()
-
     live = Live(max_speed=1e6, utterance_timeout=0.2)
-    first, second = Ear("first", hang), Ear("second")
+    first, second = Ear("first", hang_over_speech), Ear("second")
     async with house(tmp_path, first, second, live=live) as served, client(served, **TONES) as one:
         await one.start()
         await one.say(spoken(10) + pause(0.1))
@@ -395,10 +405,7 @@ async def test_an_engine_that_is_too_slow(tmp_path: Path) -> None:
 async def test_reset_stops_the_work(tmp_path: Path) -> None:
     """Nobody waits for what is forgotten."""
 
-    async def hang(_: Any) -> None:
-        await asyncio.Event().wait()
-
-    ear = Ear("ear", hang)
+    ear = Ear("ear", hang_over_speech)
     async with house(tmp_path, ear) as served, client(served, **TONES) as one:
         await one.start()
         await one.say(spoken(10))
@@ -512,19 +519,21 @@ async def live_through(url: str, key: str, ends: str) -> None:
             await one.read()
 
 
-async def test_a_fault_of_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A defect is logged, and told as one: 1011."""
-    ear = Ear("ear", lambda _: broken())
+async def test_an_engine_that_breaks_over_everything(tmp_path: Path) -> None:
+    """Nothing was heard, so there is no final: the error alone, and 1011."""
 
-    async with house(tmp_path, ear, live=QUICK) as served, client(served, **TONES) as one:
-        await one.start()
-        await one.say(spoken(10) + pause(0.1))
-        await one.send(type="end")
-        code = await one.read()
+    def broken(_: Sequence[Window]) -> None:
+        raise ProviderUnavailableError("It broke.", provider="ear", model="windows")
 
-    assert (code, one.got[-1]["type"]) == (1011, "error")
-    assert one.got[-1]["code"] in {"internal_error", "unavailable"}
+    live = Live(max_speed=1e6, rounds=0)
+    async with house(tmp_path, Ear("ear", broken), live=live) as served:
+        async with client(served, **TONES) as one:
+            await one.start()
+            await one.say(spoken(10) + pause(0.1))
+            await one.send(type="end")
+            code = await one.read()
+        await until(lambda: not served.runtime.gateway.load.requests)
+        entry = (await served.entries())[-1]
 
-
-def broken() -> None:
-    raise ProviderUnavailableError("It broke.", provider="ear", model="windows")
+    assert (code, one.got[-1]["code"], one.of("final")) == (1011, "unavailable", [])
+    assert (entry.frames, entry.outcome) == (0, "ProviderUnavailableError")

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from junctor.core.errors import ProviderUnavailableError
+from junctor.core.testing.fakes import FakeTranscriber, Say
 from tests.fakes.listeners import Act, Listener, pause, spoken, words
+from tests.fakes.server import Served
 from tests.plugins.local.voices import say
 from tests.routers.thai_asr.clients import (
     LEGACY,
@@ -26,9 +28,10 @@ FIGURES = {"audio_ms", "latency_ms", "queue_ms", "decode_ms"}
 SHARED = {"type", "session_id", "engine", "backend"}
 
 
-async def test_an_utterance_from_ready_to_final(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_utterance_from_ready_to_final(home: Served) -> None:
     """Every event with all of its fields; the final as in the seed's example, in its order."""
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         started = await one.start(benchmark_label="mine")
         await one.say(spoken(20))
         partial, stable = await one.until("partial"), await one.until("stabilized_partial")
@@ -66,9 +69,10 @@ def ready_config() -> dict[str, Any]:
     }
 
 
-async def test_captions_grow(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_captions_grow(home: Served) -> None:
     """Partials say more and more; what is stable begins the partial before it, and only grows."""
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         await one.start()
         for at in range(0, 60, 10):
             await one.say(spoken(10, first=at))
@@ -86,9 +90,10 @@ async def test_captions_grow(tmp_path: Path) -> None:
     assert len(stables) >= 2
 
 
-async def test_several_utterances(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_several_utterances(home: Served) -> None:
     """Audio may come at once behind an `end`; each final has its own, and begins at its own zero."""
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         await one.start()
         for first, kind in ((0, "end"), (5, "end_utterance"), (10, "end")):
             await one.say(spoken(5, first=first) + pause(0.05))
@@ -101,9 +106,10 @@ async def test_several_utterances(tmp_path: Path) -> None:
     assert {(final["audio_ms"], final["segments"][0]["start"]) for final in finals} == {(200, 0.0)}
 
 
-async def test_audio_in_json(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_audio_in_json(home: Served) -> None:
     """For clients that can send text alone."""
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         await one.start()
         audio = base64.b64encode(spoken(8)).decode()
         await one.send(type="audio", audio_b64=audio)
@@ -112,10 +118,11 @@ async def test_audio_in_json(tmp_path: Path) -> None:
     assert final["text"].split() == words(8)
 
 
-async def test_flush(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_flush(home: Served) -> None:
     """A partial of all that was heard, long before one is due; and again, though nothing is new."""
     config = {**TONES, "min_decode_audio_ms": 5000}
-    async with house(tmp_path, Ear("ear")) as served, client(served, **config) as one:
+    async with client(home, **config) as one:
         await one.start()
         await one.send(type="flush")
         nothing = await one.until("partial")
@@ -129,9 +136,10 @@ async def test_flush(tmp_path: Path) -> None:
     assert texts == [words(8), words(8)]
 
 
-async def test_reset(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_reset(home: Served) -> None:
     """What was said is forgotten, and the next utterance begins anew."""
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         await one.start()
         await one.say(spoken(20))
         await one.until("partial")
@@ -145,9 +153,10 @@ async def test_reset(tmp_path: Path) -> None:
     assert final["audio_ms"] == 200
 
 
-async def test_an_end_of_nothing(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_end_of_nothing(home: Served) -> None:
     """Is a final all the same, so that whoever waits for it goes on."""
-    async with house(tmp_path, Ear("ear")) as served, client(served, **TONES) as one:
+    async with client(home, **TONES) as one:
         await one.start()
         final = await one.end()
 
@@ -173,8 +182,9 @@ async def test_sample_rates(tmp_path: Path, rate: int) -> None:
 @pytest.mark.parametrize("vad", [True, False])
 async def test_speech_is_told(tmp_path: Path, vad: bool) -> None:
     """Once in an utterance, where somebody begins to speak; never without `vad`."""
+    ear = FakeTranscriber("ear", then=Say("something"))
     voice = say("kanon phasa thai", voice="th").data[44:]
-    async with house(tmp_path, Listener("ear")) as served, client(served, vad=vad) as one:
+    async with house(tmp_path, ear) as served, client(served, vad=vad) as one:
         await one.start()
         for _ in range(2):
             await one.say(pause(1.0) + voice)
@@ -186,20 +196,20 @@ async def test_speech_is_told(tmp_path: Path, vad: bool) -> None:
     assert all(1_500 <= one["offset_ms"] <= 1_800 for one in told)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("way", ["query", "x-api-key", "authorization"])
 @pytest.mark.parametrize("prefix", [PREFIX, LEGACY])
-async def test_ways_to_authenticate(tmp_path: Path, prefix: str, way: str) -> None:
+async def test_ways_to_authenticate(home: Served, prefix: str, way: str) -> None:
     """A browser has the query alone; others have headers too."""
-    async with house(tmp_path, Ear("ear")) as served:
-        url = (await session(served, prefix))["ws_url"]
-        headers = {
-            "query": {},
-            "x-api-key": {"x-api-key": served.key},
-            "authorization": served.authorization,
-        }[way]
-        key = served.key if way == "query" else None
-        async with opened(url, key, additional_headers=headers) as one:
-            ready = await one.until("ready")
+    url = (await session(home, prefix))["ws_url"]
+    headers = {
+        "query": {},
+        "x-api-key": {"x-api-key": home.key},
+        "authorization": home.authorization,
+    }[way]
+    key = home.key if way == "query" else None
+    async with opened(url, key, additional_headers=headers) as one:
+        ready = await one.until("ready")
 
     assert ready["tenant"]["team_id"] == "acme"
 
