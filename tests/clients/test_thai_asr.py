@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ async def test_microphone(chromium: Chromium, server: Server) -> None:
     """Captions appear while somebody speaks, then a final with its times; then latencies stand there."""
     async with chromium.tab(f"{server.url}/demo/thai-asr") as tab:
         await begun(tab, server)
-        await tab.until(f"document.querySelector('#live').textContent.length >= {LENGTH - 1}")
+        await tab.until(f"document.querySelector('#stable').textContent.length >= {LENGTH - 1}")
         await tab.value("document.querySelector('#end').click()")
         [final] = await finals(tab, 1)
         shown = await tab.value("window.shown")
@@ -159,6 +160,23 @@ async def test_bad_key(chromium: Chromium, server: Server) -> None:
         can_start = await tab.value(IS_READY)
 
     assert (" key " in error, can_start) == (True, True)
+
+
+async def test_restart(chromium: Chromium, tmp_path: Path) -> None:
+    """A server that stops in the middle of a sentence sends what it heard; then the page says why it ended."""
+    recording = recorded(tmp_path / "long.wav", spoken(SAID) * 4)
+    async with AsyncExitStack() as stack:
+        async with shipped(tmp_path) as server:
+            tab = await stack.enter_async_context(chromium.tab(f"{server.url}/demo/thai-asr"))
+            await begun(tab, server, recording)
+            await tab.until("document.querySelector('#stable').textContent")
+        await tab.until("document.querySelector('#status').textContent === 'Stopped.'")
+        [final] = await finals(tab, 1)
+        error = await tab.value("document.querySelector('#error').textContent")
+        can_start = await tab.value(IS_READY)
+
+    assert final.startswith(SAID[:2])
+    assert ("(shutting_down)" in error, can_start) == (True, True)
 
 
 async def test_narrow(chromium: Chromium, server: Server) -> None:
