@@ -66,6 +66,7 @@ class RollingListener:
     _asked_until: int = field(default=0, init=False)
     _asked_flushes: int = field(default=0, init=False)
     _said: list[str] = field(factory=list, init=False)
+    _space: str = field(default="", init=False)
     _agreement: Agreement = field(factory=Agreement, init=False)
     _shown: LivePartial | None = field(default=None, init=False)
     _is_void: bool = field(default=False, init=False)
@@ -173,6 +174,7 @@ class RollingListener:
         self._from = self._ends.start or 0
         self._asked_until = 0
         self._said.clear()
+        self._space = ""
         self._agreement = Agreement()
         self._shown = None
 
@@ -249,7 +251,7 @@ class RollingListener:
 
     def _guess(self, answer: Answer) -> LivePartial:
         heard, guesses = answer.heard, self._agreement
-        guesses.hear(heard.pieces or pieces_of(heard.text))
+        guesses.hear(self._spaced(heard.pieces or pieces_of(heard.text)))
         partial = LivePartial(
             text="".join([*self._said, *guesses.agreed, *guesses.rest]).strip(),
             stable="".join([*self._said, *guesses.agreed]).strip(),
@@ -267,19 +269,39 @@ class RollingListener:
         if is_asked or shown is None or evolve(shown, timing=partial.timing) != partial:
             yield partial
 
+    def _spaced(self, pieces: Sequence[str]) -> Sequence[str]:
+        """Give the first piece the space that stood before it when the window began earlier."""
+        return [self._space + pieces[0].lstrip(), *pieces[1:]] if pieces else pieces
+
     def _move(self, words: Sequence[Word]) -> None:
-        """Let the window begin behind agreed words, once it is as long as it may be."""
-        window = self.request.rolling.window
+        """
+        Let the window begin behind agreed words, once it is as long as it may be.
+
+        Where guesses never agree, as about music, or have no times, it waits for twice that.
+        """
+        window, guesses = self.request.rolling.window, self._agreement
         length = (self._asked_until - self._from) / SAMPLE_RATE
-        guesses = self._agreement
-        if length < window or len(words) != len(guesses.agreed) + len(guesses.rest):
+        if length < window:
             return
-        until = length - window / 2
-        count = sum(1 for word in words[: len(guesses.agreed)] if word.end <= until)
+        is_late = length >= 2 * window
+        pieces = [*guesses.agreed, *guesses.rest]
+        known = len(pieces) if is_late else len(guesses.agreed)
+        ends = [word.end for word in words[:known]] if len(words) == len(pieces) else []
+        count = sum(end <= length - window / 2 for end in ends)
         if count:
-            self._said += guesses.agreed[:count]
-            guesses.drop(count)
-            self._from += round(words[count - 1].end * SAMPLE_RATE)
+            self._from += round(ends[count - 1] * SAMPLE_RATE)
+            self._drop(pieces, count)
+        elif is_late:
+            kept = 0.0 if pieces else window / 2
+            self._from = self._asked_until - round(kept * SAMPLE_RATE)
+            self._drop(pieces, len(pieces))
+
+    def _drop(self, pieces: list[str], count: int) -> None:
+        """Let go of the first pieces of the window, for it has moved on behind them."""
+        self._said += pieces[:count]
+        self._agreement.drop(count)
+        for piece in pieces[count:][:1] or pieces[-1:]:
+            self._space = piece[: len(piece) - len(piece.lstrip())]
 
     def _forget_partial(self) -> None:
         if self._partial is not None:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from junctor.conf.settings import Live
 from junctor.core.audio.voice import VoiceTrack
@@ -13,7 +13,7 @@ from junctor.core.errors import ProviderTimeoutError, ProviderUnavailableError
 from junctor.core.requests import LiveRequest, Rolling
 from junctor.core.rolling import MAX_FINALS, RollingListener
 from junctor.core.tape import Tape
-from junctor.core.transcripts import LiveFinal, LivePartial, LiveReady
+from junctor.core.transcripts import LiveFinal, LivePartial, LiveReady, WindowTranscript
 from junctor.core.windows import WindowDesk
 from tests.fakes.listeners import GAP, WORD, chunks, pause, spoken, words
 from tests.fakes.windows import WindowListener
@@ -118,6 +118,55 @@ async def test_the_window_rolls():
     assert max(partials) < ROLLING.window + 0.3
     assert bench.partials[-1].text.split() == words(len(bench.partials[-1].text.split()))
     assert said(bench) == words(120)
+
+
+class Trimmed(WindowListener):
+    """Writes a window as engines do: no space before the first word."""
+
+    async def transcribe_windows(self, request, /):
+        found = await super().transcribe_windows(request)
+        return [
+            evolve(one, pieces=("".join(one.pieces[:1]).strip(), *one.pieces[1:])) for one in found
+        ]
+
+
+class Unsure(WindowListener):
+    """Writes something else each time, as Whisper does of music."""
+
+    async def transcribe_windows(self, request, /):
+        found = await super().transcribe_windows(request)
+        other = f" {len(self.requests)}"
+        return [evolve(one, pieces=(other,) * len(one.pieces)) for one in found]
+
+
+class Deaf(WindowListener):
+    """Hears nothing in any sound."""
+
+    async def transcribe_windows(self, request, /):
+        return [WindowTranscript(text="") for _ in await super().transcribe_windows(request)]
+
+
+async def test_the_space_where_the_window_rolled_is_kept():
+    """No word is glued to the one before, and guesses agree across the seam."""
+    bench = await Bench(model=Trimmed()).hear(spoken(120))
+    texts = [partial.text.split() for partial in bench.partials]
+
+    assert all(text == words(len(text)) for text in texts)
+    assert len(bench.partials[-1].stable.split()) > 100
+
+
+@pytest.mark.parametrize("model", [Unsure, Deaf])
+async def test_the_window_rolls_without_agreement(model):
+    """What never agrees, or says nothing, costs little more than speech: windows stay short."""
+    bench = await Bench(model=model()).hear(spoken(250))
+    partials = [
+        len(window.pcm) / 2 / SECOND
+        for request in bench.model.requests
+        for window in request.windows
+        if not window.is_final
+    ]
+
+    assert max(partials) < 2 * ROLLING.window + 0.3
 
 
 async def test_long_speech_is_cut_to_what_the_model_hears():
