@@ -100,6 +100,7 @@ class WindowDesk:
     _asking: asyncio.Task[Sequence[WindowTranscript]] | None = field(default=None, init=False)
     _batch: Sequence[Slip] = field(default=(), init=False)
     _worked_at: float = field(default=-inf, init=False)
+    _have_suspects_waited: bool = field(default=False, init=False)
 
     def leave(
         self, window: Window, *, done: Callable[[], object], is_suspect: bool = False
@@ -137,9 +138,17 @@ class WindowDesk:
             self._worker = None
 
     def _next(self) -> list[Slip]:
-        """Take the next batch from the queues: whole stretches first, suspects alone."""
+        """
+        Take the next batch from the queues: whole stretches first, suspects alone.
+
+        A suspect's turn comes after every other batch, however many others there are.
+        """
         waiting = [*self._finals, *self._partials]
-        batch = [slip for slip in waiting if not slip.is_suspect][: self.batch] or waiting[:1]
+        batch = [slip for slip in waiting if not slip.is_suspect][: self.batch]
+        suspects = [slip for slip in waiting if slip.is_suspect][:1]
+        is_their_turn = self._have_suspects_waited or not batch
+        self._have_suspects_waited = bool(suspects) and not is_their_turn
+        batch = (suspects if is_their_turn else batch) or batch
         for slip in batch:
             (self._finals if slip.window.is_final else self._partials).remove(slip)
         return batch
@@ -150,7 +159,8 @@ class WindowDesk:
         except ProviderError as error:
             if len(batch) > 1 and not isinstance(error, _OF_ALL):
                 for slip in batch:  # one of them is refused, and the others need not know
-                    await self._decode([slip], began)
+                    if not slip.is_cancelled:
+                        await self._decode([slip], began)
                 return
             for slip in batch:  # raised in as many sessions, each with a traceback of its own
                 slip.error = _copied(error)
@@ -188,9 +198,11 @@ class WindowDesk:
     async def _ask(self, batch: Sequence[Slip]) -> Sequence[WindowTranscript]:
         request = WindowsRequest(windows=tuple(one.window for one in batch), model=self.model)
         with translated(provider=self.provider.name, model=self.model):
-            found = await self.provider.transcribe_windows(request)
+            found = tuple(await self.provider.transcribe_windows(request))
         if len(found) != len(batch):
             raise self._failure(f"It answered {len(found)} of {len(batch)} windows.")
+        if not all(isinstance(one, WindowTranscript) for one in found):
+            raise self._failure("It answered something that is no transcript.")
         return found
 
     def _failure(self, text: str) -> ProviderAnswerError:

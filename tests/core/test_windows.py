@@ -124,6 +124,7 @@ async def test_the_model_stops_when_all_have_left():
     await until(lambda: last.is_over)
 
     assert (still, text(last)) == (1, "w3")
+    assert [len(request.windows) for request in counter.model.requests] == [1, 2, 1]
 
 
 async def test_one_refused_window_is_its_own_fault():
@@ -190,6 +191,23 @@ async def test_suspects_are_decoded_alone():
     assert [len(request.windows) for request in counter.model.requests] == [1, 2, 1, 1]
 
 
+async def test_suspects_have_their_turn():
+    """However many others come again and again, a suspect does not wait for the last of them."""
+    counter = Counter(batch=1)
+
+    def again() -> None:
+        if len(counter.model.requests) < 50:
+            counter.desk.leave(Window(pcm=spoken(1)), done=again)
+
+    for _ in range(2):
+        counter.desk.leave(Window(pcm=spoken(1)), done=again)
+    counter.go(60)
+    suspect = counter.leave(9, is_suspect=True)
+    await until(lambda: suspect.is_over)
+
+    assert len(counter.model.requests) < 30
+
+
 @pytest.mark.parametrize("count", [0, 2])
 async def test_answers_that_do_not_fit(count):
     """A model that answers too few or too many windows is a failure, not a mix-up."""
@@ -203,3 +221,20 @@ async def test_answers_that_do_not_fit(count):
     await until(lambda: slip.is_over)
 
     assert isinstance(slip.error, ProviderAnswerError)
+
+
+@pytest.mark.parametrize("answer", [None, [None], 7])
+async def test_answers_that_are_none(answer):
+    """What is no transcript fails at once; the desk goes on with the next window."""
+
+    class Wrong(WindowListener):
+        async def transcribe_windows(self, request, /):
+            found = await super().transcribe_windows(request)
+            return found if len(self.requests) > 1 else answer
+
+    desk = WindowDesk(provider=Wrong(), model="windows", batch=1)
+    slips = [desk.leave(Window(pcm=spoken(1)), done=lambda: None) for _ in range(2)]
+    await until(lambda: slips[1].is_over)
+
+    assert isinstance(slips[0].error, ProviderAnswerError)
+    assert slips[1].answer is not None
