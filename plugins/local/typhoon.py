@@ -5,26 +5,24 @@ Each `[plugins.typhoon.models."<id>"]` names the folder of an export, and is ser
 process of its own. Nothing is ever downloaded.
 """
 
-import asyncio
 import importlib.util
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-import structlog
-from attrs import frozen
 from msgspec import msgpack
 
 from junctor.conf.settings import Settings
 from junctor.core.cards import ModelCard
-from junctor.core.engine.spec import EngineSpec, EngineStatus
+from junctor.core.engine.spec import EngineSpec
 from junctor.core.engine.supervisor import Engine
-from junctor.core.errors import NotConfiguredError, ProviderError, ProviderRejectedError
+from junctor.core.errors import NotConfiguredError, ProviderRejectedError
 from junctor.core.hooks import hookimpl
 from junctor.core.locales import understands
 from junctor.core.plugins import plugin_settings
 from junctor.core.requests import Task, TranscribeRequest, WindowsRequest
 from junctor.core.transcripts import Transcript, TranscriptEvent, WindowTranscript
 from junctor.plugins.local.hearing import events, last
+from junctor.plugins.local.served import Served, ServedModels
 from junctor.plugins.local.typhoon_settings import (
     EXAMPLE,
     NAME,
@@ -36,19 +34,8 @@ from junctor.plugins.local.windows import check_windows, samples_in, window_tran
 from junctor.plugins.local.workers.items import SpeechItem, WindowHeard
 from junctor.plugins.local.workers.typhoon import TyphoonArgs, TyphoonOptions, WindowArgs
 
-_log = structlog.get_logger(__name__)
 
-
-@frozen(kw_only=True)
-class Served:
-    """One model: its card, and the engine behind it."""
-
-    card: ModelCard
-    engine: Engine
-    preloads: bool
-
-
-class TyphoonProvider:
+class TyphoonProvider(ServedModels):
     """All exported transducers of this deployment."""
 
     name = NAME
@@ -56,43 +43,13 @@ class TyphoonProvider:
     def __init__(self, settings: TyphoonSettings) -> None:
         self._answer = msgpack.Decoder(SpeechItem)
         self._window_answer = msgpack.Decoder(WindowHeard)
-        self._served = {
+        served = {
             model: Served(
                 card=card_of(model, one), engine=Engine(spec_of(model, one)), preloads=one.preload
             )
             for model, one in settings.models.items()
         }
-
-    def models(self) -> Sequence[ModelCard]:
-        """Return the card of each model."""
-        return tuple(served.card for served in self._served.values())
-
-    def engines(self) -> dict[str, EngineStatus]:
-        """Return how each engine is, by model id."""
-        return {model: served.engine.status for model, served in self._served.items()}
-
-    async def start(self) -> None:
-        """
-        Load what is to be preloaded; a model that fails is logged, and refuses its requests.
-
-        Raises:
-            ProviderUnavailableError: every model of the provider was to be loaded, and none could.
-
-        """
-        wanted = [served for served in self._served.values() if served.preloads]
-        results = await asyncio.gather(
-            *(served.engine.preload() for served in wanted), return_exceptions=True
-        )
-        failures = [error for error in results if isinstance(error, BaseException)]
-        for served, error in zip(wanted, results, strict=True):
-            if isinstance(error, ProviderError):
-                _log.warning("typhoon.not_loaded", model=served.card.id, error=str(error))
-        if failures and len(failures) == len(self._served):
-            raise failures[0]
-
-    async def close(self) -> None:
-        """End all processes."""
-        await asyncio.gather(*(served.engine.close() for served in self._served.values()))
+        super().__init__(served)
 
     async def transcribe(self, request: TranscribeRequest, /) -> Transcript:
         """Write down Thai speech; every word has its time and confidence."""
@@ -103,7 +60,7 @@ class TyphoonProvider:
         self, request: TranscribeRequest, /
     ) -> AsyncGenerator[TranscriptEvent, None]:
         """Yield each stretch of speech as soon as it is decoded."""
-        served = self._find(request.model)
+        served = self.find(request.model)
         check(request, served.card)
         samples = await request.audio.samples()
         job = served.engine.stream(TyphoonArgs(), answer=self._answer, payload=samples.data)
@@ -113,7 +70,7 @@ class TyphoonProvider:
 
     async def transcribe_windows(self, request: WindowsRequest, /) -> Sequence[WindowTranscript]:
         """Write down windows of many sessions in one job of the engine."""
-        served = self._find(request.model)
+        served = self.find(request.model)
         check_windows(request, served.card)
         windows = tuple(
             WindowArgs(samples=samples_in(window), has_words=window.word_timestamps)
@@ -126,15 +83,6 @@ class TyphoonProvider:
             is_urgent=True,
         )
         return window_transcripts(heard, request, served.card)
-
-    def _find(self, model: str) -> Served:
-        if served := self._served.get(model):
-            return served
-        raise ProviderRejectedError(
-            f"There is no model {model!r} here, only {', '.join(self._served)}.",
-            provider=NAME,
-            model=model,
-        )
 
 
 def check(request: TranscribeRequest, card: ModelCard) -> None:

@@ -5,25 +5,19 @@ Without a `[plugins.whisper]` table it serves `junctor-tiny`, which the package 
 model is a folder or a hub name in `[plugins.whisper.models."<id>"]`.
 """
 
-import asyncio
 import importlib.util
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Final
 
-import structlog
-from attrs import frozen
 from msgspec import msgpack
 
 from junctor.conf.settings import Settings
-from junctor.core.cards import ModelCard
-from junctor.core.engine.spec import EngineSpec, EngineStatus
+from junctor.core.engine.spec import EngineSpec
 from junctor.core.engine.supervisor import Engine
 from junctor.core.errors import (
     NotConfiguredError,
     ProviderAnswerError,
-    ProviderError,
-    ProviderRejectedError,
 )
 from junctor.core.hooks import hookimpl
 from junctor.core.plugins import plugin_settings
@@ -37,6 +31,7 @@ from junctor.core.requests import (
 from junctor.core.transcripts import Alignment, Transcript, TranscriptEvent, WindowTranscript
 from junctor.plugins.local.hearing import events, last
 from junctor.plugins.local.languages import code_of, tag_of
+from junctor.plugins.local.served import Served, ServedModels
 from junctor.plugins.local.whisper_requests import align_asked, asked, refusal, window_asked
 from junctor.plugins.local.whisper_settings import (
     NAME,
@@ -50,8 +45,6 @@ from junctor.plugins.local.windows import check_windows, window_transcripts
 from junctor.plugins.local.workers.items import Aligned, SpeechItem, Spoken, WindowHeard
 from junctor.plugins.local.workers.whisper_args import WhisperArgs, WhisperOptions
 
-_log = structlog.get_logger(__name__)
-
 _HUB_VARIABLES: Final = frozenset(
     ("ALL_PROXY", "HF_ENDPOINT", "HF_TOKEN", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
      "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "https_proxy", "http_proxy", "no_proxy")
@@ -59,16 +52,7 @@ _HUB_VARIABLES: Final = frozenset(
 """What a download needs of our environment; only a model that may download gets them."""
 
 
-@frozen(kw_only=True)
-class Served:
-    """One model: its card, and the engine behind it."""
-
-    card: ModelCard
-    engine: Engine
-    preloads: bool
-
-
-class WhisperProvider:
+class WhisperProvider(ServedModels):
     """All Whisper models of this deployment that run here."""
 
     name = NAME
@@ -77,43 +61,13 @@ class WhisperProvider:
         self._answer = msgpack.Decoder(SpeechItem)
         self._heard = msgpack.Decoder(WindowHeard)
         self._aligned = msgpack.Decoder(Aligned)
-        self._served = {
+        served = {
             model: Served(
                 card=card_of(model, one), engine=Engine(spec_of(model, one)), preloads=one.preload
             )
             for model, one in settings.models.items()
         }
-
-    def models(self) -> Sequence[ModelCard]:
-        """Return the card of each model."""
-        return tuple(served.card for served in self._served.values())
-
-    def engines(self) -> dict[str, EngineStatus]:
-        """Return how each engine is, by model id."""
-        return {model: served.engine.status for model, served in self._served.items()}
-
-    async def start(self) -> None:
-        """
-        Load what is to be preloaded; a model that fails is logged, and refuses its requests.
-
-        Raises:
-            ProviderUnavailableError: every model of the provider was to be loaded, and none could.
-
-        """
-        wanted = [served for served in self._served.values() if served.preloads]
-        results = await asyncio.gather(
-            *(served.engine.preload() for served in wanted), return_exceptions=True
-        )
-        failures = [error for error in results if isinstance(error, BaseException)]
-        for served, error in zip(wanted, results, strict=True):
-            if isinstance(error, ProviderError):
-                _log.warning("whisper.not_loaded", model=served.card.id, error=str(error))
-        if failures and len(failures) == len(self._served):
-            raise failures[0]
-
-    async def close(self) -> None:
-        """End all processes."""
-        await asyncio.gather(*(served.engine.close() for served in self._served.values()))
+        super().__init__(served)
 
     async def transcribe(self, request: TranscribeRequest, /) -> Transcript:
         """Write down a recording, or say it in English."""
@@ -124,7 +78,7 @@ class WhisperProvider:
         self, request: TranscribeRequest, /
     ) -> AsyncGenerator[TranscriptEvent, None]:
         """Yield each segment as soon as it is decoded."""
-        served = self._find(request.model)
+        served = self.find(request.model)
         args = asked(request, served.card)
         samples = await request.audio.samples()
         job = served.engine.stream(args, answer=self._answer, payload=samples.data)
@@ -134,7 +88,7 @@ class WhisperProvider:
 
     async def transcribe_windows(self, request: WindowsRequest, /) -> Sequence[WindowTranscript]:
         """Write down short stretches of speech, all in one go."""
-        served = self._find(request.model)
+        served = self.find(request.model)
         check_windows(request, served.card)
         windows = tuple(window_asked(window, served.card) for window in request.windows)
         payload = b"".join(window.pcm for window in request.windows)
@@ -144,7 +98,7 @@ class WhisperProvider:
 
     async def align(self, request: AlignRequest, /) -> Alignment:
         """Find given words in a recording, and say how surely each is said."""
-        served = self._find(request.model)
+        served = self.find(request.model)
         args = align_asked(request, served.card)
         samples = await request.audio.samples()
         items = await served.engine.run(
@@ -160,7 +114,7 @@ class WhisperProvider:
 
     async def identify_language(self, request: IdentifyRequest, /) -> Identification:
         """Say which of the allowed languages is spoken, by the first half minute of speech."""
-        served = self._find(request.model)
+        served = self.find(request.model)
         codes = {code_of(tag): tag for tag in sorted(request.allowed)}
         allowed = tuple(code for code in codes if code is not None)
         if request.allowed and not allowed:
@@ -176,15 +130,6 @@ class WhisperProvider:
                 raise ProviderAnswerError(
                     "The engine named no language.", provider=NAME, model=served.card.id
                 )
-
-    def _find(self, model: str) -> Served:
-        if served := self._served.get(model):
-            return served
-        raise ProviderRejectedError(
-            f"There is no model {model!r} here, only {', '.join(self._served)}.",
-            provider=NAME,
-            model=model,
-        )
 
 
 def spec_of(model: str, settings: WhisperModelSettings) -> EngineSpec:
