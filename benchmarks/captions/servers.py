@@ -167,7 +167,9 @@ def junctor(
         config.write_text(head + tables)
         env = {
             "JUNCTOR_CONFIG": str(config),
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
+            "PYTHONPATH": os.pathsep.join(
+                (str(ROOT), str(folder), os.environ.get("PYTHONPATH", ""))
+            ),
             "OMP_NUM_THREADS": "1",
         }
         command = ["-m", "junctor.routers.cli"]

@@ -12,6 +12,8 @@ from junctor.plugins.local.tiny import domain, speech
 
 FRAME_SAMPLES = SAMPLE_RATE // 50
 """Of a frame of 20 ms."""
+VOICES = ("th", "th+m1", "th+m3", "th+m7", "th+f1", "th+f2", "th+f4", "th+f5")
+"""eSpeak's, which the tiny model knows."""
 LEAD, PAUSE, TAIL = 1.2, 0.8, 0.1
 """Quiet before the first sentence, between the two, and behind them: seconds."""
 
@@ -35,10 +37,9 @@ def frames_of(wave: np.ndarray) -> list[bytes]:
 def utterances(count: int, *, lead: float = LEAD, seed: int = 1) -> list[Utterance]:
     """Render so many utterances: quiet of `lead` seconds, a sentence, a pause, a sentence."""
     draw, noise = random.Random(seed), np.random.default_rng(seed)
-    voices = speech.FIRST_VOICES["th"]
     made = []
     for _ in range(count):
-        pair, voice = draw.sample(domain.sentences("th"), 2), draw.choice(voices)
+        pair, voice = draw.sample(domain.sentences("th"), 2), draw.choice(VOICES)
         first, second = (speech.render(one.split(), "th", voice=voice).wave for one in pair)
         parts = [_quiet(lead), first, _quiet(PAUSE), second, _quiet(TAIL)]
         wave = np.concatenate(parts)
