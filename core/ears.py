@@ -71,6 +71,7 @@ class Ear(AsyncIterator[bytes]):
 
     def __attrs_post_init__(self) -> None:
         self.start = self.position = self.tape.origin
+        self.tape.due, self.tape.is_speech_due = 0, False  # each chunk, until it says otherwise
         self._moved_at = _now()
 
     @property

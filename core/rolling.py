@@ -19,7 +19,7 @@ from junctor.core.agreement import Agreement, pieces_of
 from junctor.core.audio.clip import SAMPLE_RATE
 from junctor.core.audio.vad import FRAME_SAMPLES
 from junctor.core.ears import Ear
-from junctor.core.endpointing import PRE_ROLL, Endpointer, Span
+from junctor.core.endpointing import PAUSE, PRE_ROLL, Endpointer, Span
 from junctor.core.errors import ProviderTimeoutError
 from junctor.core.requests import LiveRequest, Window
 from junctor.core.transcripts import LiveEvent, LiveFinal, LivePartial, LiveReady, Word
@@ -27,6 +27,7 @@ from junctor.core.windows import Answer, Slip
 
 MAX_FINALS: Final = 4
 """Whole stretches of one session on their way at the same time; more have to wait."""
+_LULL: Final = SAMPLE_RATE // 2  # of silence that is let go at once
 _KEPT: Final = SAMPLE_RATE  # of silence before anybody speaks
 _WORDS_FROM: Final = 0.75  # of the longest window: there the times of its words are asked for
 
@@ -124,6 +125,8 @@ class RollingListener:
 
     async def _change(self) -> None:
         """Wait for audio or an answer; not longer than the model may take."""
+        tape = self.ear.tape
+        tape.due, tape.is_speech_due = self._due(), self._ends.start is None
         if not self._slips:
             await self.ear.tape.change()
             return
@@ -136,6 +139,21 @@ class RollingListener:
             raise ProviderTimeoutError(
                 "It took too long over a stretch of speech.", provider=card.provider, model=card.id
             ) from exc
+
+    def _due(self) -> int:
+        """Return the position from which on there is something to do; a wake-up costs as much."""
+        ends, end = self._ends, self.ear.tape.end
+        if ends.start is None:
+            return end + _LULL
+        marks = [ends.speech_end + PAUSE, ends.start + ends.longest]
+        if self.has_partials and (self._partial is None or self._partial.is_waiting):
+            rolling = self.request.rolling
+            due = max(
+                ends.onset + round(rolling.least * SAMPLE_RATE),
+                self._asked_until + round(rolling.interval * SAMPLE_RATE),
+            )
+            marks.append(due if due > end else 0)
+        return min(marks)
 
     def _listen(self) -> None:
         """Hear what is new on the tape, and ask for what is due."""

@@ -35,6 +35,10 @@ class Tape:
         self.voice = voice
         self.flushed = 0
         """How often a text of all that is there was asked for, final or not."""
+        self.due = 0
+        """Position from which on audio is worth waking whoever waits; set by who listens."""
+        self.is_speech_due = False
+        """Whether speech is, wherever it comes."""
         self._data = bytearray()
         self._changed = asyncio.Event()
 
@@ -67,7 +71,9 @@ class Tape:
         self._data += chunk
         if self.voice is not None:
             self.voice.hear(chunk)
-        self.tell()
+        is_speech = self.is_speech_due and self.voice is not None and self.voice.is_speech
+        if is_speech or self.end >= self.due:
+            self.tell()
 
     def finish(self) -> None:
         """Say that nothing more will come."""
@@ -128,7 +134,7 @@ class Tape:
             self.tell()
 
     async def change(self) -> None:
-        """Wait until something is recorded or dropped, the recording is over, or `tell`."""
+        """Wait for audio that is due, room, the end of the recording, or `tell`."""
         await self._changed.wait()
 
     def tell(self) -> None:

@@ -48,6 +48,11 @@ class VoiceTrack:
         """Position up to which the stream is judged."""
         return (self._first + len(self._probabilities)) * FRAME_SAMPLES
 
+    @property
+    def is_speech(self) -> bool:
+        """Whether somebody speaks in the frame judged last."""
+        return bool(self._probabilities) and self._probabilities[-1] >= SPEECH
+
     def hear(self, pcm: bytes) -> None:
         """Judge the next piece of the stream, signed 16-bit mono PCM at 16 kHz."""
         sound = self._rest + pcm if self._rest else pcm

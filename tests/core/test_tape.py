@@ -2,6 +2,7 @@
 
 import asyncio
 
+from junctor.core.audio.voice import VoiceTrack
 from junctor.core.tape import Tape
 from tests.fakes.listeners import chunks
 from tests.waiting import until
@@ -32,3 +33,22 @@ async def test_recording_waits_for_room():
     await recording
 
     assert (full, tape.end) == (16_000, 32_000)
+
+
+async def test_only_what_is_due_wakes_the_listener():
+    """Audio before the position that is due is recorded in silence; speech is due anywhere."""
+    tape = Tape(10, VoiceTrack())
+    tape.due, tape.is_speech_due = 3_000, True
+    waiting = asyncio.create_task(tape.change())
+    await asyncio.sleep(0)
+    await tape.take(bytes(4_000))
+    await asyncio.sleep(0)
+    early = waiting.done()
+    await tape.take(b"\x00\x40" * 512)
+    await waiting
+    tape.is_speech_due, late = False, asyncio.create_task(tape.change())
+    await asyncio.sleep(0)
+    await tape.take(bytes(2_000))
+    await late
+
+    assert early is False
