@@ -248,4 +248,4 @@ class Dispatcher:
         )
         operation = observed(operation, blank=attempt, observe=self.observe, trace=order.trace)
         operation = bulkheaded(operation, gate=gate, provider=provider)
-        return broken(operation, gate=gate, provider=provider)
+        return broken(operation, gate=gate, provider=provider, is_live=order.is_live)

@@ -61,6 +61,7 @@ class Gate:
     _is_open: bool = field(default=False, init=False)
     _paused_until: float = field(default=0.0, init=False)
     _is_probing: bool = field(default=False, init=False)
+    _failed_at: float = field(default=-math.inf, init=False)
     _under_way: int = field(default=0, init=False)
     _latency: float | None = field(default=None, init=False)
     _latency_at: float = field(default=0.0, init=False)
@@ -127,10 +128,25 @@ class Gate:
             self._latency = self._latency * weight + latency * (1 - weight)
         self._latency_at = now
 
-    def fail(self, error: ProviderError) -> None:
-        """Take note of a failure; what the request itself is to blame for is none."""
+    def fail(self, error: ProviderError, *, began: float | None = None) -> None:
+        """
+        Take note of a failure; what the request itself is to blame for is none.
+
+        Nor is one that comes while the breaker is open: that work had begun before.
+
+        Args:
+            error: the failure.
+            began: when a live session was opened, by `clock`; those that were under way at a
+                failure break with it, and count as one. None for other work.
+
+        """
         if isinstance(error, (ProviderRejectedError, ProviderBusyError)):
             return
+        now = self.clock()
+        is_old = began is not None and began <= self._failed_at
+        if is_old or (self._is_open and now < self._open_until):
+            return
+        self._failed_at = now
         if isinstance(error, ProviderRateLimitedError) and error.retry_after is not None:
             # It works, and said when to come back: no probe is needed after that.
             pause = min(error.retry_after, self.settings.open_for_max)

@@ -253,17 +253,21 @@ def bulkheaded(operation: Operation[A], *, gate: Gate, provider: str) -> Operati
     return run
 
 
-def broken(operation: Operation[A], *, gate: Gate, provider: str) -> Operation[A]:
+def broken(
+    operation: Operation[A], *, gate: Gate, provider: str, is_live: bool = False
+) -> Operation[A]:
     """Leave a candidate alone that keeps failing; tell its gate how it went."""
-
-    def note(error: BaseException | None) -> None:
-        if isinstance(error, ProviderError):
-            gate.fail(error)
 
     async def run() -> Opened[A]:
         if gate.is_open:
             raise ProviderBusyError("It is left alone after failures.", provider=provider)
         started = monotonic()
+        began = gate.clock() if is_live else None
+
+        def note(error: BaseException | None) -> None:
+            if isinstance(error, ProviderError):
+                gate.fail(error, began=began)
+
         try:
             opened = await operation()
         except ProviderError as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,19 @@ class Client:
 
 def said(caption: Caption) -> list[str]:
     return caption.text.split()
+
+
+async def planned(
+    home: House, stack: AsyncExitStack, *, rate: int = 16_000, has_voice: bool = False
+) -> Captions:
+    return await Captions.planned(
+        home.gateway,
+        await stack.enter_async_context(await home.admit()),
+        request=LiveRequest(language="en", rolling=ROLLING),
+        choice=Choice(model="captions"),
+        sample_rate=rate,
+        has_voice=has_voice,
+    )
 
 
 @asynccontextmanager
@@ -227,6 +240,29 @@ async def test_the_next_one_goes_on_in_the_middle(tmp_path: Path) -> None:
 
     assert said(client.finals[0]) == words(30)
     assert (client.captioned[0].provider, client.finals[0].provider) == ("w", "v")
+
+
+async def test_a_crash_under_many_sessions_costs_none_of_them(tmp_path: Path) -> None:
+    """All lose their model at once: its breaker counts one failure, and each goes on with it."""
+    crashed: list[int] = []
+
+    def crash(windows: tuple) -> None:
+        if len(windows) > 6 and not crashed:
+            crashed.append(len(windows))
+            raise ProviderUnavailableError("Killed.", provider="w")
+
+    model = WindowListener(before=crash, batch=16)
+    config = settings(tmp_path, models={"captions": Model(chain=("w:windows",))})
+    async with house(config, model) as home, AsyncExitStack() as stack:
+        clients = [Client(await planned(home, stack)) for _ in range(10)]
+        tasks = [asyncio.create_task(client.run()) for client in clients]
+        for number in range(40):
+            await asyncio.gather(*(one.captions.hear(spoken(1, first=number)) for one in clients))
+            await asyncio.sleep(0)
+        await asyncio.gather(*(one.captions.finish() for one in clients), *tasks)
+
+    assert crashed
+    assert all(said(client.finals[-1]) == words(40) for client in clients)
 
 
 async def test_nobody_is_left(tmp_path: Path) -> None:

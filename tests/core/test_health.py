@@ -112,6 +112,28 @@ def test_each_failed_probe_doubles_the_time_up_to_a_bound(gate: Gate, clock: Clo
     assert waits == [10, 20, 35]
 
 
+def test_what_fails_while_it_is_open_says_nothing_new(gate: Gate, clock: Clock) -> None:
+    """A hundred requests that one crash ends close it no longer than three do."""
+    for _ in range(100):
+        gate.fail(broke())
+    clock.go(SETTINGS.open_for)
+
+    assert not gate.is_open
+
+
+def test_live_sessions_that_break_together_are_one_failure(gate: Gate, clock: Clock) -> None:
+    """Those that one crash ends count once; each that is opened behind a failure counts again."""
+    began = clock.now
+    for _ in range(100):
+        gate.fail(broke(), began=began)
+    before = gate.is_open
+    for _ in range(2):
+        began = clock.go(1).now
+        gate.fail(broke(), began=began)
+
+    assert (before, gate.is_open) == (False, True)
+
+
 def test_a_cancelled_probe_makes_room_for_the_next(gate: Gate, clock: Clock) -> None:
     """A client that leaves in the middle of the probe does not lock the candidate out."""
     opened(gate)
