@@ -93,7 +93,7 @@ class Utterance:
         finals = self.finals[-MAX_SHOWN:]
         segments = tuple(Segment(text=one.text, start=one.start, end=one.end) for one in finals)
         stable = " ".join(one.text for one in finals)
-        text, timing = stable, finals[-1].timing if finals else None
+        text, timing = stable, finals[-1].timing if finals and partial is None else None
         if partial is not None and partial.text.strip():
             start = finals[-1].end if finals else 0.0
             current = partial.text.strip()

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from time import monotonic
-from typing import Final, Self
+from typing import Final, Self, TypeGuard
 
 from attrs import define, evolve, field
 
@@ -56,6 +56,8 @@ class Captions:
     """What waits for the client, and up to which second of the session it has a text then."""
     _changed: asyncio.Event = field(factory=asyncio.Event, init=False)
     _is_finished: bool = field(default=False, init=False)
+    _has_started: bool = field(default=False, init=False)
+    """Whether anybody has listened: then it goes on trying when nobody can be opened."""
     _frames: int = field(default=0, init=False)
 
     @classmethod
@@ -144,16 +146,24 @@ class Captions:
         utterance = self._utterance or await self._begun(_pcm_intake(self.sample_rate))
         self._utterance = None
         utterance.ended_at = monotonic()
-        await utterance.tape.take(utterance.intake.flush())
-        utterance.tape.finish()
+        try:
+            await utterance.tape.take(utterance.intake.flush())
+        finally:  # else its final would be waited for without end
+            utterance.tape.finish()
 
-    def reset(self) -> None:
-        """Forget the utterance under way; `WasReset` comes behind the finals of those before it."""
+    async def reset(self) -> None:
+        """
+        Forget the utterance under way; `WasReset` comes behind the finals of those before it.
+
+        Waits while too many answers wait for the client.
+        """
         utterance, self._utterance = self._utterance, None
         if utterance is not None:
             utterance.is_reset = True
             if utterance.task is not None:
                 utterance.task.cancel()
+        while len(self._queue) >= MAX_EVENTS:
+            await self._changed.wait()
         self._queue.append(WasReset())
         self._notify()
 
@@ -228,6 +238,8 @@ class Captions:
                 if self._is_finished:
                     return
                 await self._changed.wait()
+            while len(self._events) >= MAX_EVENTS:
+                await self._changed.wait()
             first = self._queue[0]
             if isinstance(first, WasReset):
                 self._tell(first)
@@ -271,12 +283,14 @@ class Captions:
             tape=utterance.tape,
             voice=voice_of(snapshot, self.request),
             trace=self.ticket.trace,
+            is_resumed=self._has_started,
         )
         flushed = 0
         try:
             async with aclosing(run.events()) as events:
                 async for event in events:
                     if isinstance(event, LiveStarted):
+                        self._has_started = True
                         utterance.provider, utterance.model = event.provider, event.model
                         continue
                     if isinstance(event, LiveFinal):
@@ -293,12 +307,18 @@ class Captions:
             utterance.run = None
 
     def _tell(self, event: CaptionEvent, of: Utterance | None = None) -> None:
-        """Queue an event; a newer caption takes the place of one that the client has not got."""
+        """
+        Queue an event; a newer caption takes the place of one that the client has not got.
+
+        One that was asked for takes the place of any; nothing else takes its place.
+        """
         served = 0.0
         if of is not None and isinstance(event, Caption) and (event.text or event.is_final):
             served = of.begins / self.sample_rate + event.audio
-        if len(self._events) > 1 and _is_passing(self._events[-1][0]) and _is_passing(event):
-            self._events.pop()
+        if len(self._events) > 1 and _is_passing(event):
+            last = self._events[-1][0]
+            if _is_passing(last) and (event.is_flush or not last.is_flush):
+                self._events.pop()
         self._events.append((event, served))
         self._notify()
 
@@ -307,9 +327,9 @@ class Captions:
         self._changed = asyncio.Event()
 
 
-def _is_passing(event: CaptionEvent) -> bool:
-    """Say whether the next caption makes it superfluous."""
-    return isinstance(event, Caption) and not (event.is_final or event.is_flush)
+def _is_passing(event: CaptionEvent) -> TypeGuard[Caption]:
+    """Say whether it is a caption that a newer one can make superfluous."""
+    return isinstance(event, Caption) and not event.is_final
 
 
 def _pcm_intake(rate: int) -> PcmIntake:

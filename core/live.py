@@ -136,6 +136,8 @@ class LiveRun:
     trace: Trace = field(factory=Trace)
     is_speech: IsSpeech = has_speech
     """Judges the audio that a candidate does not answer."""
+    is_resumed: bool = False
+    """Whether its session was served before: then it goes on trying also where nobody can be opened."""
     cost: float = field(default=0.0, init=False)
     """What the candidates charge for the audio they were given, replays too; US dollars."""
     _rest: tuple[Candidate, ...] = field(default=(), init=False)
@@ -260,7 +262,10 @@ class LiveRun:
     @property
     def hears_flushes(self) -> bool:
         """Whether the candidate that listens answers `Tape.flush` with a partial."""
-        return self._ear is None or not self._ear.is_native
+        ear = self._ear
+        if ear is None:
+            return True
+        return not ear.is_native and Capability.TRANSCRIBE_WINDOWS in ear.card.capabilities
 
     @property
     def _is_all_said(self) -> bool:
@@ -286,7 +291,7 @@ class LiveRun:
         """Return who is left after an error."""
         if isinstance(error, ProviderError):
             rest = self.plan.candidates[self._index + 1 :]
-        elif isinstance(error, _NOBODY) and self._told is not None:
+        elif isinstance(error, _NOBODY) and (self.is_resumed or self._told is not None):
             rest = ()  # whoever was left could not be opened
         else:
             return ()

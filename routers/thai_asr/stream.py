@@ -331,7 +331,7 @@ class _Talk:
                 await captions.end()
             case "reset":
                 self._is_first = True
-                captions.reset()
+                await captions.reset()
             case "start":
                 await self._complain(_STARTED)
             case _:

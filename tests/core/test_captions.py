@@ -12,7 +12,7 @@ from attrs import define, field
 from junctor.conf.settings import Breaker, Live, Model, Team
 from junctor.conf.settings import Policy as PolicySettings
 from junctor.core.captioned import Caption, CaptionEvent, SpeechStarted, WasReset
-from junctor.core.captions import Captions
+from junctor.core.captions import MAX_EVENTS, Captions
 from junctor.core.errors import (
     AllCandidatesFailedError,
     InsufficientBalanceError,
@@ -21,6 +21,7 @@ from junctor.core.errors import (
 )
 from junctor.core.plans import Choice
 from junctor.core.requests import LiveRequest, Rolling, Window
+from junctor.core.testing.fakes import FakeTranscriber
 from tests.core.test_gateway import House, house, settings
 from tests.fakes.listeners import GAP, WORD, Act, Listener, pause, spoken, words
 from tests.fakes.windows import WindowListener
@@ -82,7 +83,7 @@ async def planned(
 @asynccontextmanager
 async def session(
     folder: Path,
-    *models: Listener | WindowListener,
+    *models: Listener | WindowListener | FakeTranscriber,
     rate: int = 16_000,
     has_voice: bool = False,
     team: Team = TEAM,
@@ -165,7 +166,7 @@ async def test_reset_forgets_the_utterance_under_way(tmp_path: Path) -> None:
         await client.captions.hear(spoken(4))
         await client.captions.end()
         await client.say(spoken(4, first=50))
-        client.captions.reset()
+        await client.captions.reset()
         await client.captions.hear(spoken(3, first=10))
         await client.captions.end()
         await client.leave()
@@ -247,7 +248,7 @@ async def test_a_crash_under_many_sessions_costs_none_of_them(tmp_path: Path) ->
     """All lose their model at once, and go on when it is back: its breaker stays closed."""
     crashed: list[float] = []
 
-    def crash(windows: tuple) -> None:
+    def crash(windows: Sequence[Window]) -> None:
         if len(windows) > 6 and not crashed:
             crashed.append(monotonic() + 0.2)
         if crashed and (left := crashed[0] - monotonic()) > 0:
@@ -358,3 +359,78 @@ async def test_captions_that_nobody_reads_do_not_pile_up(tmp_path: Path) -> None
 
     assert len(rest) <= 8
     assert sum(event.is_final for event in rest if isinstance(event, Caption)) == 3
+
+
+async def test_answers_that_nobody_reads_do_not_pile_up(tmp_path: Path) -> None:
+    """A client that asks without end and does not read has to wait, and misses nothing then."""
+    async with session(tmp_path, WindowListener()) as (client, _):
+        client.task.cancel()
+        await asyncio.wait([client.task])
+        events = client.captions.events()
+        reading = asyncio.ensure_future(anext(events))
+        await client.captions.end()
+        await reading
+        asking = asyncio.create_task(ask_without_end(client.captions))
+        done, _ = await asyncio.wait([asking], timeout=0.5)
+        held = len(client.captions._events) + len(client.captions._queue)
+        collecting = asyncio.create_task(collect(events, client.events))
+        await asking
+        await client.captions.finish()
+        await collecting
+
+    assert (not done, held < 3 * MAX_EVENTS) == (True, True)
+    assert sum(isinstance(event, WasReset) for event in client.events) == 300
+    assert len(client.finals) == 300
+
+
+async def ask_without_end(captions: Captions) -> None:
+    for _ in range(300):
+        captions.flush()
+        await captions.end()
+        await captions.hear(spoken(1))
+        await captions.reset()
+
+
+async def collect(events: AsyncIterator[CaptionEvent], found: list[CaptionEvent]) -> None:
+    found.extend([event async for event in events])
+
+
+async def test_a_flush_tells_the_age_of_what_it_hears(tmp_path: Path) -> None:
+    """Long after the last final nothing was decoded: its times are not told again."""
+    async with session(tmp_path, WindowListener()) as (client, _):
+        await client.say(spoken(6) + pause(1))
+        await until(lambda: any(one.timing for one in client.captioned if one.segments))
+        await asyncio.sleep(0.3)
+        await client.say(pause(0.1))
+        client.captions.flush()
+        await until(lambda: client.captioned[-1].is_flush)
+        await client.captions.end()
+        await client.leave()
+    flushed = next(one for one in client.captioned if one.is_flush)
+
+    assert said(flushed) == words(6)
+    assert (flushed.timing, flushed.latency < 0.2) == (None, True)
+
+
+async def test_a_flush_of_a_model_without_captions(tmp_path: Path) -> None:
+    """A model that only transcribes recordings makes none: what is there is shown at once."""
+    async with session(tmp_path, FakeTranscriber("t")) as (client, _):
+        await client.say(spoken(6))
+        client.captions.flush()
+        await until(lambda: client.captioned)
+        await client.captions.end()
+        await client.leave()
+
+    assert [one.is_flush for one in client.captioned[:1]] == [True]
+
+
+async def test_the_next_utterance_goes_on_trying(tmp_path: Path) -> None:
+    """A model that cannot be opened for a moment does not end a session that it has served."""
+    refuse = Act(fails="refuse")
+    async with session(tmp_path, Listener("a", Act(), refuse, refuse, Act())) as (client, _):
+        for number in range(2):
+            await client.captions.hear(spoken(4, first=4 * number))
+            await client.captions.end()
+        await client.leave()
+
+    assert [said(final) for final in client.finals] == [words(4), words(8)[4:]]

@@ -97,11 +97,11 @@ def test_no_sample_is_in_two_stretches(runs, longest):
     """Whatever is heard: stretches come in order, and what is taken is never free again."""
     ends = Endpointer(longest=longest * FRAME_SAMPLES)
     sound = [probability for count, probability in runs for _ in range(count)]
-    spans, free = [], [0]
+    found, free = [], [0]
     for probability in sound:
-        spans.append(ends.hear(probability))
+        found.append(ends.hear(probability))
         free.append(ends.free_from)
-    spans = [one for one in (*spans, ends.finish(len(sound) * FRAME_SAMPLES)) if one]
+    spans = [one for one in (*found, ends.finish(len(sound) * FRAME_SAMPLES)) if one]
 
     assert free == sorted(free)
     assert all(one.end <= other.start for one, other in pairwise(spans))
