@@ -8,7 +8,7 @@ import pytest
 from junctor.conf.settings import Server
 from junctor.core.errors import OverloadedError
 from junctor.routers.server import UNREAD, _bound
-from junctor.routers.sockets import Sockets, close_code
+from junctor.routers.sockets import Sockets, Wire, close_code
 
 
 async def test_draining_asks_all_and_waits():
@@ -65,3 +65,22 @@ def test_clients_that_take_nothing_lose_their_connection():
         told = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
     assert told == UNREAD * 1000
+
+
+class Flood:
+    """A client whose messages are all there."""
+
+    async def receive(self):
+        return {"type": "websocket.receive", "bytes": b"12"}
+
+
+async def test_a_flood_of_messages_lets_others_go_on():
+    """Thousands of small messages that came in one piece do not hold the event loop."""
+    wire, is_over = Wire(Flood(), send_timeout=1.0), asyncio.Event()
+    asyncio.get_running_loop().call_soon(is_over.set)
+    received = 0
+    while not is_over.is_set() and received < 1_000:
+        await wire.receive()
+        received += 1
+
+    assert received < 100
