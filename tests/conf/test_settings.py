@@ -55,7 +55,8 @@ def test_public_urls(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["a.example", "ftp://a.example", "https://a.example/", "https://me@a.example", "https://"]
+    "url",
+    ["a.example", "ftp://a.example", "https://a.example/", "https://me@a.example", "https://"],
 )
 def test_no_public_urls(url: str) -> None:
     """What would make a `ws_url` that nobody can open is refused at start."""

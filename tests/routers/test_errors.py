@@ -110,7 +110,9 @@ def test_every_class_has_a_sample():
 
 def test_the_known_contracts_are_crossed():
     """The faces are those of the application itself."""
-    assert {"openai", "shared", "speech-to-text", "thai_asr"} == {face.contract for face in FACES.all()}
+    assert {"openai", "shared", "speech-to-text", "thai_asr"} == {
+        face.contract for face in FACES.all()
+    }
 
 
 def is_whole(face: ErrorFace, body: dict[str, Any]) -> bool:

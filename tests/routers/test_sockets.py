@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
+from typing import cast
 
 import pytest
 
 from junctor.conf.settings import Server
 from junctor.core.errors import OverloadedError
 from junctor.routers.server import UNREAD, _bound
-from junctor.routers.sockets import Sockets, Wire, close_code
+from junctor.routers.sockets import Socket, Sockets, Wire, close_code
 
 
 async def test_draining_asks_all_and_waits():
@@ -76,7 +77,7 @@ class Flood:
 
 async def test_a_flood_of_messages_lets_others_go_on():
     """Thousands of small messages that came in one piece do not hold the event loop."""
-    wire, is_over = Wire(Flood(), send_timeout=1.0), asyncio.Event()
+    wire, is_over = Wire(cast("Socket", Flood()), send_timeout=1.0), asyncio.Event()
     asyncio.get_running_loop().call_soon(is_over.set)
     received = 0
     while not is_over.is_set() and received < 1_000:
