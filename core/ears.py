@@ -52,6 +52,8 @@ class Ear(AsyncIterator[bytes]):
     """Whether words were heard that are not final yet."""
     is_native: bool = True
     """Whether the candidate listens live by itself, to the chunks that it is given here."""
+    suspicion: int = 0
+    """How often the audio may have broken who heard it, since the last final."""
     flushed: int = 0
     """Flushes of the tape that were answered."""
     is_done: bool = field(default=False, init=False)

@@ -24,6 +24,7 @@ from junctor.core.errors import (
     DeadlineExceededError,
     JunctorError,
     NoCandidateError,
+    ProviderBusyError,
     ProviderError,
     ProviderUnavailableError,
 )
@@ -147,6 +148,7 @@ class LiveRun:
     _partial: LivePartial | None = field(default=None, init=False)
     _rounds: int = field(default=0, init=False)
     _has_failed: bool = field(default=False, init=False)
+    _suspicion: int = field(default=0, init=False)
 
     @classmethod
     def needs_voice(cls, plan: Plan) -> bool:
@@ -216,6 +218,7 @@ class LiveRun:
             bounds=self.bounds,
             is_speech=self.is_speech,
             is_native=is_native(candidate),
+            suspicion=self._suspicion,
             flushed=self.flushed,
         )
         # A stand-in bounds its own work, and is silent for as long as an utterance is.
@@ -248,7 +251,7 @@ class LiveRun:
         if isinstance(event, LiveReady):
             return None
         shown, self._partial, ear.has_partial = self._partial, None, False
-        self._rounds, self._has_failed = 0, False
+        self._rounds, self._has_failed, self._suspicion = 0, False, 0
         self.tape.forget(min(ear.position, ear.start + round(event.end * SAMPLE_RATE)))
         if event.text.strip():
             return _shifted(event, ear.start / SAMPLE_RATE)
@@ -296,6 +299,7 @@ class LiveRun:
         else:
             return ()
         self._has_failed = True
+        self._suspicion += _is_suspicious(error)
         if not rest and self._rounds < self.bounds.rounds:
             self._rounds += 1
             return self.plan.candidates
@@ -321,6 +325,14 @@ class LiveRun:
                 language=partial.language,
             ),
         )
+
+
+def _is_suspicious(error: JunctorError) -> bool:
+    """Say whether the audio may have broken who heard it, or nobody was there to hear it."""
+    if isinstance(error, AllCandidatesFailedError):
+        return any(_is_suspicious(cause) for cause in error.causes)
+    is_absent = isinstance(error, ProviderBusyError) or not isinstance(error, ProviderError)
+    return not is_absent and getattr(error, "retry_after", None) is None
 
 
 def _shifted(final: LiveFinal, seconds: float) -> LiveFinal:

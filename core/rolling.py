@@ -35,9 +35,7 @@ _WORDS_FROM: Final = 0.75  # of the longest window: there the times of its words
 class Desk(Protocol):
     """Where windows are decoded: `junctor.core.windows.WindowDesk`, or what stands in for one."""
 
-    def leave(
-        self, window: Window, *, done: Callable[[], object], is_suspect: bool = False
-    ) -> Slip:
+    def leave(self, window: Window, *, done: Callable[[], object], suspicion: int = 0) -> Slip:
         """Queue a window; `done` is called when its slip is over."""
 
     def withdraw(self, slip: Slip) -> None:
@@ -203,7 +201,7 @@ class RollingListener:
     def _left(self, start: int, end: int, *, is_final: bool, has_words: bool = False) -> Slip:
         window = self._window(start, end, is_final=is_final, has_words=has_words)
         tell = self.ear.tape.tell
-        return self.desk.leave(window, done=tell, is_suspect=self.is_replay)
+        return self.desk.leave(window, done=tell, suspicion=self.ear.suspicion)
 
     def _window(self, start: int, end: int, *, is_final: bool, has_words: bool) -> Window:
         return Window(
@@ -245,7 +243,7 @@ class RollingListener:
         while self._finals and self._finals[0][1].is_over:
             span, slip = self._finals.popleft()
             yield self._final(span, _answer(slip))
-            self.is_replay = False
+            self.ear.suspicion = 0
         if self._partial is not None and self._partial.is_over:
             answer, self._partial = _answer(self._partial), None
             yield from self._changed(self._guess(answer))

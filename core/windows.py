@@ -32,6 +32,8 @@ _OF_ALL = (ProviderBusyError, ProviderTimeoutError, ProviderUnavailableError)
 """Errors for which no single window is to blame."""
 _AWAKE: Final = 30.0
 """Seconds after its last work for which a model is taken to be loaded."""
+_SHARE: Final = 4
+"""By this the batches of suspects are smaller with each failure."""
 _SILENCE: Final = bytes(2 * SAMPLE_RATE // 5)
 
 
@@ -50,8 +52,8 @@ class Slip:
     window: Window
     done: Callable[[], object]
     """Called once, when there is an answer or an error."""
-    is_suspect: bool = False
-    """Whether a window like it may have broken the model: it is decoded alone."""
+    suspicion: int = 0
+    """How often a window like it may have broken the model: such go in small batches, then alone."""
     at: float = field(factory=monotonic)
     answer: Answer | None = None
     error: ProviderError | None = None
@@ -102,11 +104,9 @@ class WindowDesk:
     _worked_at: float = field(default=-inf, init=False)
     _have_suspects_waited: bool = field(default=False, init=False)
 
-    def leave(
-        self, window: Window, *, done: Callable[[], object], is_suspect: bool = False
-    ) -> Slip:
+    def leave(self, window: Window, *, done: Callable[[], object], suspicion: int = 0) -> Slip:
         """Queue a window; `done` is called when its slip is over."""
-        slip = Slip(window=window, done=done, is_suspect=is_suspect)
+        slip = Slip(window=window, done=done, suspicion=suspicion)
         (self._finals if window.is_final else self._partials).append(slip)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name=f"windows of {self.model}")
@@ -139,13 +139,17 @@ class WindowDesk:
 
     def _next(self) -> list[Slip]:
         """
-        Take the next batch from the queues: whole stretches first, suspects alone.
+        Take the next batch from the queues: whole stretches first, suspects among themselves.
 
-        A suspect's turn comes after every other batch, however many others there are.
+        Their turn comes after every other batch, however many others there are. With each failure
+        over it, a window shares its fate with fewer: one that does break the model ends up alone,
+        and those that were with it by chance soon have their answer.
         """
         waiting = [*self._finals, *self._partials]
-        batch = [slip for slip in waiting if not slip.is_suspect][: self.batch]
-        suspects = [slip for slip in waiting if slip.is_suspect][:1]
+        batch = [slip for slip in waiting if not slip.suspicion][: self.batch]
+        least = min((slip.suspicion for slip in waiting if slip.suspicion), default=0)
+        suspects = [slip for slip in waiting if slip.suspicion == least > 0]
+        suspects = suspects[: max(1, self.batch // _SHARE**least)]
         is_their_turn = self._have_suspects_waited or not batch
         self._have_suspects_waited = bool(suspects) and not is_their_turn
         batch = (suspects if is_their_turn else batch) or batch

@@ -36,9 +36,9 @@ class Counter:
         for _ in range(turns):
             self.turns.release()
 
-    def leave(self, number: int, *, is_final: bool = False, is_suspect: bool = False) -> Slip:
+    def leave(self, number: int, *, is_final: bool = False, suspicion: int = 0) -> Slip:
         window = Window(pcm=spoken(1, first=number), is_final=is_final)
-        return self.desk.leave(window, done=self._count, is_suspect=is_suspect)
+        return self.desk.leave(window, done=self._count, suspicion=suspicion)
 
     def _count(self) -> None:
         self.done += 1
@@ -182,13 +182,26 @@ async def test_suspects_are_decoded_alone():
     counter.leave(0)
     await until(lambda: counter.model.running == 1)
     for number in (1, 2):
-        counter.leave(number, is_suspect=True)
+        counter.leave(number, suspicion=1)
     for number in (3, 4):
         counter.leave(number)
     counter.go()
     await until(lambda: counter.done == 5)
 
     assert [len(request.windows) for request in counter.model.requests] == [1, 2, 1, 1]
+
+
+async def test_suspects_share_their_fate_with_fewer_and_fewer():
+    """The least suspected first, a quarter of a batch; twice suspected ones a quarter of that."""
+    counter = Counter(batch=16)
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    for number in range(1, 8):
+        counter.leave(number, suspicion=1 if number < 6 else 2)
+    counter.go()
+    await until(lambda: counter.done == 8)
+
+    assert [len(request.windows) for request in counter.model.requests] == [1, 4, 1, 1, 1]
 
 
 async def test_suspects_have_their_turn():
@@ -202,7 +215,7 @@ async def test_suspects_have_their_turn():
     for _ in range(2):
         counter.desk.leave(Window(pcm=spoken(1)), done=again)
     counter.go(60)
-    suspect = counter.leave(9, is_suspect=True)
+    suspect = counter.leave(9, suspicion=1)
     await until(lambda: suspect.is_over)
 
     assert len(counter.model.requests) < 30
