@@ -19,10 +19,12 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
 from junctor.plugins.local.tiny import model_path, speech
+from junctor.plugins.local.tiny.live import CutScore, ShortEar
 from junctor.plugins.local.tiny.speech import SAMPLE_RATE
 from junctor.plugins.local.tiny.studio import Recording, Studio
 
 _NAMES = {"th": "Thai", "en": "English"}
+_LIVE_SEED = 4243
 _GREEDY = {"beam_size": 1, "temperature": 0.0, "condition_on_previous_text": False}
 
 
@@ -129,7 +131,7 @@ def _print_score(name: str, score: Score, count: int) -> None:
 
 def _report_accuracy(judge: Judge, studio: Studio, language: str) -> None:
     name = _NAMES[language]
-    trained, new = speech.TRAINED_VOICES[language], speech.HELD_OUT_VOICES[language]
+    trained, new = speech.FIRST_VOICES[language], speech.HELD_OUT_VOICES[language]
     known = studio.sentences(language, known=True)
     unseen = studio.sentences(language, known=False)
     mixed = studio.sequences(language)
@@ -151,7 +153,7 @@ def _report_accuracy(judge: Judge, studio: Studio, language: str) -> None:
 
 def _report_options(judge: Judge, studio: Studio, language: str) -> None:
     recordings = [
-        studio.record(words, language, voices=speech.TRAINED_VOICES[language], noise_db=25)
+        studio.record(words, language, voices=speech.FIRST_VOICES[language], noise_db=25)
         for words in studio.sentences(language, known=False)
     ]
     options: tuple[tuple[str, dict[str, object]], ...] = (
@@ -178,9 +180,56 @@ def _report_long(judge: Judge, studio: Studio, language: str) -> None:
         _print_score(name, judge.score(talks, hear), len(talks))
 
 
+def _report_voices(judge: Judge, studio: Studio, language: str) -> None:
+    known = studio.sentences(language, known=True)
+    recordings = [
+        studio.record(words, language, voices=speech.LATER_VOICES[language], noise_db=20)
+        for words in known
+    ]
+    name = f"{_NAMES[language]} known sentences, later voices, 20 dB"
+    _print_score(name, judge.score(recordings), len(recordings))
+
+
+def _report_live(judge: Judge, studio: Studio, language: str) -> None:
+    """Print how well windows are heard as streaming makes them."""
+    name, ear = _NAMES[language], ShortEar(judge.model)
+    known, unseen = (studio.sentences(language, known=known) for known in (True, False))
+    first, new = speech.FIRST_VOICES[language], speech.HELD_OUT_VOICES[language]
+    sets = (
+        ("known sentences", known, first),
+        ("held-out sentences", unseen, first),
+        ("known sentences, voices never trained", known, new),
+        ("held-out sentences, voices never trained", unseen, new),
+    )
+    for title, sentences, voices in sets:
+        recordings = [
+            studio.record(words, language, voices=voices, noise_db=25) for words in sentences
+        ]
+        _print_score(f"{name} live, {title}", judge.score(recordings, ear.hear), len(recordings))
+    sequences = studio.sequences(language, count=60, words=7)
+    for title, voices in (("1.6 s of random words", first), ("the same, new voices", new)):
+        cuts = [studio.cut(w, language, voices=voices, seconds=1.6) for w in sequences]
+        _print_cuts(f"{name} live, {title}", ear.score(cuts))
+        bare = ShortEar(judge.model, least=0, quiet=0)
+        _print_cuts(f"{name} live, {title}, no frames behind", bare.score(cuts))
+    for seconds in (0.24, 0.5, 0.8, 1.2, 2.0):
+        cuts = [
+            studio.cut(words, language, voices=first, seconds=seconds, is_prefix=True)
+            for words in known[:36]
+        ]
+        _print_cuts(f"{name} live, prefixes of {seconds} s", ear.score(cuts))
+
+
+def _print_cuts(name: str, score: CutScore) -> None:
+    print(  # noqa: T201 — the result of a command
+        f"{name:58s} full words right {score.right:6.1%}  false words a window {score.false:.2f}",
+        flush=True,
+    )
+
+
 def _report_rest(judge: Judge, studio: Studio) -> None:
     recordings = [
-        studio.record(words, language, voices=speech.TRAINED_VOICES[language], noise_db=20)
+        studio.record(words, language, voices=speech.FIRST_VOICES[language], noise_db=20)
         for language in ("th", "en")
         for words in studio.sentences(language, known=True)[:30]
     ]
@@ -212,6 +261,10 @@ def main(arguments: list[str]) -> None:
         _report_options(judge, studio, language)
         _report_long(judge, studio, language)
     _report_rest(judge, studio)
+    studio = Studio(seed=_LIVE_SEED)
+    for language in ("th", "en"):
+        _report_voices(judge, studio, language)
+        _report_live(judge, studio, language)
 
 
 if __name__ == "__main__":

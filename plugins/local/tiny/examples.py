@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from junctor.plugins.local.tiny import domain, speech
-from junctor.plugins.local.tiny.speech import SAMPLE_RATE, Span, Utterance, Wave
+from junctor.plugins.local.tiny.speech import SAMPLE_RATE, Manner, Span, Utterance, Wave
 from junctor.plugins.local.tiny.tokenizer import WINDOW_SECONDS, Vocabulary, build_tokenizer
 
 IGNORED = -100
@@ -30,6 +30,8 @@ _EDGE = 0.06
 _LONG = 4
 # Less room than this, in seconds, is not worth starting to speak.
 _SHORTEST = 0.7
+# How fast utterances are played in the second stage; a fixed few, since soxr keeps what it plans.
+_SPEEDS = (0.86, 0.93, 1.0, 1.0, 1.0, 1.07, 1.14)
 Ints = npt.NDArray[np.int64]
 
 
@@ -80,21 +82,36 @@ class Batch:
 
 @attrs.frozen
 class Plan:
-    """What the next batch shall be: `size` windows of `seconds`, padded to 30 s if `full`."""
+    """
+    What the next batch shall be: `size` windows of `seconds`, padded to 30 s if `full`.
+
+    Those that are `live` begin and end in the middle of speech, as streaming cuts them. `quiet`
+    frames of nothing follow the longest window if it is not `full`.
+    """
 
     seconds: float
     size: int
     full: bool
+    live: bool = False
+    quiet: int = 0
 
 
 class Examples:
-    """An endless, seeded supply of training windows."""
+    """
+    An endless, seeded supply of training windows.
 
-    def __init__(self, seed: int) -> None:
+    Args:
+        seed: of all that is drawn.
+        wide: have many more voices, speakers of other sizes, echoes and microphones.
+
+    """
+
+    def __init__(self, seed: int, *, wide: bool = False) -> None:
         from faster_whisper.feature_extractor import FeatureExtractor
 
         self.vocabulary = Vocabulary.of(build_tokenizer())
         self.phonemes = speech.phoneme_classes()
+        self._wide = wide
         self._random = random.Random(seed)  # noqa: S311 — not a secret
         self._augmentation = speech.Augmentation(seed)
         self._extract = FeatureExtractor(feature_size=80, chunk_length=WINDOW_SECONDS)
@@ -117,47 +134,77 @@ class Examples:
             if len(words) <= most and " ".join(words) not in self._forbidden:
                 return words
 
-    def draw_utterance(self, language: str, most: int) -> Utterance:
+    def draw_utterance(self, language: str, most: int, *, joined: bool = True) -> Utterance:
         """Draw words, a voice, a rate and a pitch."""
         draw = self._random
-        return speech.render(
-            self.draw_words(language, most),
-            language,
-            voice=draw.choice(speech.TRAINED_VOICES[language]),
-            rate=draw.randint(125, 195),
-            pitch=draw.randint(30, 70),
-            joined=language == "th" and self._happens(0.2),
-        )
+        later = self._wide and self._happens(0.6)
+        voices = speech.LATER_VOICES if later else speech.FIRST_VOICES
+        words, voice = self.draw_words(language, most), draw.choice(voices[language])
+        joined = joined and language == "th" and self._happens(0.2)
+        return speech.render(words, language, voice=voice, manner=self._manner(), joined=joined)
+
+    def _manner(self) -> Manner:
+        draw = self._random
+        if not self._wide:
+            return Manner(rate=draw.randint(125, 195), pitch=draw.randint(30, 70))
+        rate, pitch = draw.randint(115, 205), draw.randint(20, 80)
+        return Manner(rate=rate, pitch=pitch, speed=draw.choice(_SPEEDS))
 
     def _place(self, language: str, seconds: float) -> Iterator[Placed]:
         draw = self._random
         longest = 0.1 if self._happens(0.4) else min(2.0, seconds / 4)
         position = draw.uniform(0, longest)
         several = seconds >= _LONG and self._happens(0.7)
-        for index in range(draw.randint(2, 6) if several else 1):
+        for index in range(draw.randint(2, 7) if several else 1):
             room = seconds - position
             if room < _SHORTEST:
                 return
             utterance = self.draw_utterance(language, max(1, min(9, int(room / 0.45))))
             whole = utterance.duration <= room
-            if whole or index:
+            # Only a window that is full up can be cut off: the next one goes on from there.
+            if whole or (index and seconds == WINDOW_SECONDS):
                 yield Placed(position, utterance, whole)
             if not whole:
                 return
-            position += utterance.duration + draw.uniform(0.2, 1.2)
+            position += utterance.duration + draw.uniform(0.1, 1.5)
 
-    def _wave(self, placed: Sequence[Placed], seconds: float) -> Wave:
-        limit, draw = int(seconds * SAMPLE_RATE), self._random
+    def _cut_out(self, language: str, length: float) -> Iterator[Placed]:
+        """Place what `length` seconds of somebody speaking hold, begun anywhere."""
+        draw = self._random
+        utterance = self.draw_utterance(language, 9, joined=False)
+        position = draw.choice([0.0, draw.uniform(0, 0.6)])
+        if self._happens(0.45):
+            position = -draw.uniform(0, max(0.1, utterance.duration - 0.4))
+        for _ in range(3):
+            heard = utterance.between(-position, length - position)
+            if len(heard.wave):
+                yield Placed(max(0.0, position), heard, whole=True)
+            position += utterance.duration + draw.uniform(0.1, 1.0)
+            if position > length - 0.1 or self._happens(0.3):
+                return
+            utterance = self.draw_utterance(language, 9, joined=False)
+
+    def _length(self, placed: Sequence[Placed], seconds: float) -> float:
+        """Return how long the window is that holds `placed`, up to `seconds`."""
+        draw = self._random
         if not placed:
-            return self._augmentation.no_speech(draw.randint(SAMPLE_RATE // 2, limit))
-        length = int((placed[-1].end + draw.choice([0.0, draw.uniform(0, 1.5)])) * SAMPLE_RATE)
-        wave = np.zeros(max(length, SAMPLE_RATE // 2) + 2, np.float32)
+            return draw.uniform(0.5, seconds)
+        length = placed[-1].end + draw.choice([0.0, draw.uniform(0, 1.5)])
+        return min(seconds, max(0.5, length))
+
+    def _wave(self, placed: Sequence[Placed], length: float) -> Wave:
+        limit = int(length * SAMPLE_RATE)
+        if not placed:
+            return self._augmentation.no_speech(limit)
+        wave = np.zeros(limit, np.float32)
         for item in placed:
             first = int(item.start * SAMPLE_RATE)
             wave[first : first + len(item.utterance.wave)] += item.utterance.wave[
-                : len(wave) - first
+                : max(0, limit - first)
             ]
-        return self._augmentation.spoil(wave[:limit])
+        if self._wide and self._happens(0.25):
+            wave = self._augmentation.echo(wave)
+        return self._augmentation.spoil(wave)
 
     def _prompt(self) -> list[int]:
         """Earlier text as faster-whisper passes it on: with or without its timestamps."""
@@ -185,6 +232,7 @@ class Examples:
     ) -> Iterator[tuple[int, Span | None]]:
         """Yield the text's tokens, each with where it is heard (seconds)."""
         ids = self.vocabulary
+        placed = [item for item in placed if item.utterance.words]
         if stamped and not placed:
             yield ids.timestamp(0), None
         for index, item in enumerate(placed):
@@ -206,22 +254,34 @@ class Examples:
             for word, span in zip(utterance.words, item.spans(), strict=True):
                 if span:
                     words[round(span[0] * 50) : round(span[1] * 50)] = self._class[ids[word]]
-            ends = [*(start for start, _ in utterance.phonemes[1:]), utterance.duration]
-            for (start, name), end in zip(utterance.phonemes, ends, strict=True):
+            for name, (start, end) in utterance.timed_phonemes():
                 first, last = (round((item.start + time) * 50) for time in (start, end))
                 phonemes[first:last] = self.phonemes.get(name, IGNORED)
         return words, phonemes
 
-    def draw(self, seconds: float) -> Example:
-        """Draw a window of at most `seconds`."""
-        draw, ids = self._random, self.vocabulary
+    def _scene(self, language: str, plan: Plan) -> tuple[list[Placed], float]:
+        """Draw what is said in a window, and how long that is, seconds."""
+        silent = self._happens(0.06)
+        if plan.live:
+            length = plan.seconds * self._random.uniform(0.25, 1)
+            return [] if silent else list(self._cut_out(language, length)), length
+        placed = [] if silent else list(self._place(language, plan.seconds))
+        return placed, self._length(placed, plan.seconds)
+
+    def _features(self, wave: Wave, seconds: float) -> npt.NDArray[np.float32]:
+        features: npt.NDArray[np.float32] = self._extract(wave)[:, : int(seconds * 100)]
+        wide = self._wide and self._happens(0.4)
+        return self._augmentation.equalise(features) if wide else features
+
+    def draw(self, plan: Plan) -> Example:
+        """Draw one window of `plan`."""
+        draw, ids, seconds = self._random, self.vocabulary, plan.seconds
         language = "th" if self._happens(0.55) else "en"
         share = 0.2 if language == "th" else 0.05
-        task = "translate" if draw.random() < share else "transcribe"
-        stamped = self._happens(0.65)
-        placed = [] if self._happens(0.06) else list(self._place(language, seconds))
-        wave = self._wave(placed, seconds)
-        features = self._extract(wave)[:, : int(seconds * 100)]
+        task = "translate" if draw.random() < share / (1 + 2 * plan.live) else "transcribe"
+        stamped = self._happens(0.25 if plan.live else 0.65)
+        placed, length = self._scene(language, plan)
+        features = self._features(self._wave(placed, length), seconds)
         if not stamped and placed and not placed[-1].whole:
             features = features[:, : max(10, int(placed[-1].start * 100) - 2)]
         head = [ids.start, ids.languages[language], ids.tasks[task]]
@@ -253,9 +313,10 @@ class Examples:
 
     def batch(self, plan: Plan) -> Batch:
         """Draw the examples of `plan` and pad them to one length."""
-        drawn = [self.draw(plan.seconds) for _ in range(plan.size)]
+        drawn = [self.draw(plan) for _ in range(plan.size)]
         longest = max(example.features.shape[1] for example in drawn)
-        frames = FULL_FRAMES if plan.full else max(100, math.ceil(longest / 20) * 20)
+        frames = max(100, math.ceil((longest + plan.quiet) / 20) * 20)
+        frames = FULL_FRAMES if plan.full else frames
         length = max(len(example.inputs) for example in drawn)
         shape = (plan.size, length)
         batch = Batch(

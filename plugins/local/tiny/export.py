@@ -25,7 +25,8 @@ def _generation(vocabulary: Vocabulary) -> GenerationConfig:
         pad_token_id=vocabulary.end,
         decoder_start_token_id=vocabulary.start,
         max_length=448,
-        begin_suppress_tokens=[vocabulary.space, vocabulary.end],
+        # Whisper's own list has the end, too: then a scrap of a word must become some word.
+        begin_suppress_tokens=[vocabulary.space],
         suppress_tokens=[],
         alignment_heads=[[DECODER_LAYERS - 1, head] for head in GUIDED_HEADS],
         lang_to_id={f"<|{name}|>": id_ for name, id_ in vocabulary.languages.items()},

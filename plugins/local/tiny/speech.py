@@ -5,7 +5,8 @@ Shared by training, evaluation and the tests, so that all three hear the same sp
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import attrs
 import numpy as np
@@ -21,20 +22,77 @@ SAMPLE_RATE = 16_000
 Wave = npt.NDArray[np.float32]
 Span = tuple[float, float]
 
-_TRAINED = ("", "+m1", "+m3", "+m7", "+f1", "+f2", "+f4", "+f5", "+Annie")
+HEARD = 0.7
+"""Share of a word that must be heard for it to be written."""
+
+_FIRST = ("", "+m1", "+m3", "+m7", "+f1", "+f2", "+f4", "+f5", "+Annie")
+# Every variant that a person understands, but the near twins of those here: no whispers, no
+# robots, no caricatures.
+_LATER = (
+    *("+m4", "+m5", "+m6", "+m8", "+Alex", "+Alicia", "+Andrea", "+Andy", "+Denis", "+Diogo"),
+    *("+Gene", "+Gene2", "+Henrique", "+Hugo", "+Jacky", "+Mario", "+Michael", "+Mike", "+Nguyen"),
+    *(
+        "+Reed",
+        "+RicishayMax",
+        "+Storm",
+        "+announcer",
+        "+antonio",
+        "+aunty",
+        "+belinda",
+        "+benjamin",
+    ),
+    *("+david", "+ed", "+edward", "+grandma", "+grandpa", "+gustave", "+iven2", "+iven4", "+john"),
+    *(
+        "+klatt3",
+        "+klatt4",
+        "+klatt6",
+        "+linda",
+        "+marcelo",
+        "+max",
+        "+michel",
+        "+miguel",
+        "+mike2",
+    ),
+    *("+norbert", "+pablo", "+paul", "+pedro", "+quincy", "+rob", "+robert", "+sandro", "+shelby"),
+    *("+steph", "+steph3", "+travis", "+victor", "+zac"),
+)
 _HELD_OUT = ("+m2", "+f3", "+adam")
-TRAINED_VOICES = {
-    "th": tuple(f"th{variant}" for variant in _TRAINED),
+FIRST_VOICES = {
+    "th": tuple(f"th{variant}" for variant in _FIRST),
     "en": (
-        *(f"en-us{variant}" for variant in _TRAINED),
+        *(f"en-us{variant}" for variant in _FIRST),
         *(f"en-gb-x-rp{variant}" for variant in ("", "+m1", "+f2")),
     ),
 }
+"""Voices of both stages of training."""
+LATER_VOICES = {
+    "th": tuple(f"th{variant}" for variant in _LATER),
+    "en": (
+        *(f"en-us{variant}" for variant in _LATER),
+        *(f"en-gb-x-rp{variant}" for variant in ("+m3", "+m6", "+f4", "+linda", "+john")),
+    ),
+}
+"""Voices of the second stage only."""
 HELD_OUT_VOICES = {
     "th": tuple(f"th{variant}" for variant in _HELD_OUT),
     "en": tuple(f"en-us{variant}" for variant in _HELD_OUT),
 }
 """Voices that are never rendered in training."""
+
+
+@attrs.frozen
+class Manner:
+    """How a voice speaks."""
+
+    rate: int = 160
+    """Words per minute."""
+    pitch: int = 50
+    """0 to 100."""
+    speed: float = 1.0
+    """Played so many times as fast, which makes the speaker as much smaller."""
+
+
+PLAIN = Manner()
 
 
 @attrs.frozen(eq=False)
@@ -53,6 +111,45 @@ class Utterance:
     def duration(self) -> float:
         """Length in seconds."""
         return len(self.wave) / SAMPLE_RATE
+
+    def between(self, first: float, last: float, *, least: float = HEARD) -> "Utterance":
+        """
+        Return what is heard of it from `first` to `last` seconds.
+
+        A word of which a share of less than `least` is left is none of its words any more.
+        """
+        first, last = max(0.0, first), min(self.duration, last)
+        left = [
+            (word, (max(0.0, start - first), min(last, end) - first))
+            for word, (start, end) in zip(self.words, self._places(), strict=True)
+            if min(last, end) - max(first, start) >= least * (end - start)
+        ]
+        return Utterance(
+            language=self.language,
+            words=tuple(word for word, _ in left),
+            wave=self.wave[round(first * SAMPLE_RATE) : round(last * SAMPLE_RATE)],
+            spans=tuple(span for _, span in left),
+            phonemes=tuple(
+                (max(0.0, start - first), name)
+                for name, (start, end) in self.timed_phonemes()
+                if end > first and start < last
+            ),
+        )
+
+    def _places(self) -> Sequence[Span]:
+        """Return the spans; those eSpeak did not tell are guessed by the letters."""
+        letters = np.cumsum([0, *(len(word) + 1 for word in self.words)])
+        told = [index for index, span in enumerate(self.spans) if span]
+        at = [0, *letters[told].tolist(), int(letters[-1])]
+        times = [0.0, *(span[0] for span in self.spans if span), self.duration]
+        starts = np.interp(letters, at, times).tolist()
+        return list(pairwise(starts))
+
+    def timed_phonemes(self) -> Iterator[tuple[str, Span]]:
+        """Yield the name of each phoneme and from when to when it is said, seconds."""
+        ends = [*(start for start, _ in self.phonemes[1:]), self.duration]
+        for (start, name), end in zip(self.phonemes, ends, strict=False):
+            yield name, (start, end)
 
 
 def plain(phoneme: str) -> str:
@@ -78,8 +175,7 @@ def render(
     language: str,
     *,
     voice: str,
-    rate: int = 160,
-    pitch: int = 50,
+    manner: Manner = PLAIN,
     joined: bool = False,
 ) -> Utterance:
     """
@@ -89,20 +185,22 @@ def render(
         words: of one language, in order.
         language: ``th`` or ``en``.
         voice: eSpeak's name of it.
-        rate: words per minute.
-        pitch: 0 to 100.
+        manner: how the voice says them.
         joined: leave no spaces between the words, as Thai is really written.
 
     """
-    gap = "" if joined else " "
-    speech = Espeak().speak(gap.join(words), voice=voice, rate=rate, pitch=pitch)
-    wave = soxr.resample(speech.samples, speech.sample_rate, SAMPLE_RATE).astype(np.float32) / 32768
+    gap, speed = "" if joined else " ", manner.speed
+    text = gap.join(words)
+    speech = Espeak().speak(text, voice=voice, rate=manner.rate, pitch=manner.pitch)
+    hertz = speech.sample_rate * speed
+    wave = soxr.resample(speech.samples, hertz, SAMPLE_RATE).astype(np.float32) / 32768
+    spans = (span and (span[0] / speed, span[1] / speed) for span in _spans(words, gap, speech))
     return Utterance(
         language=language,
         words=tuple(words),
         wave=wave,
-        spans=_spans(words, gap, speech),
-        phonemes=tuple((phoneme.start, plain(phoneme.name)) for phoneme in speech.phonemes),
+        spans=tuple(spans),
+        phonemes=tuple((phoneme.start / speed, plain(phoneme.name)) for phoneme in speech.phonemes),
     )
 
 
@@ -173,6 +271,22 @@ class Augmentation:
             level = float(np.sqrt(np.mean(wave**2) + 1e-12))
             wave = wave + self.noise(len(wave)) * level * 10 ** (-draw.uniform(5, 40) / 20)
         return (wave * 10 ** (draw.uniform(-25, 0) / 20)).astype(np.float32)
+
+    def echo(self, wave: Wave) -> Wave:
+        """Return `wave` with what a wall throws back."""
+        delay = int(SAMPLE_RATE * self._random.uniform(0.005, 0.13))
+        echoing = wave.copy()
+        echoing[delay:] += self._random.uniform(0.05, 0.4) * wave[:-delay]
+        return echoing
+
+    def equalise(self, features: Wave) -> Wave:
+        """Return log-mel `features` (bands, frames) as another microphone would make them."""
+        bands = len(features)
+        knots = self._normal.uniform(-0.2, 0.2, 5)  # a tenth is 4 dB
+        curve = np.interp(np.linspace(0, 4, bands), np.arange(5), knots).astype(np.float32)
+        coloured = features + curve[:, None]
+        result: Wave = np.maximum(coloured, coloured.max() - 2.0)
+        return result
 
     def _narrow(self, wave: Wave, hertz: float) -> Wave:
         spectrum = np.fft.rfft(wave)

@@ -1,12 +1,15 @@
 """
-Train `junctor-tiny` from nothing and export it: about an hour on two CPU cores.
+Train `junctor-tiny` and export it, in two stages of about an hour each on two CPU cores.
 
 ::
 
-    python -m junctor.plugins.local.tiny.train --out DIR [--minutes N | --steps N]
+    python -m junctor.plugins.local.tiny.train --out FIRST [--minutes N | --steps N]
+    python -m junctor.plugins.local.tiny.train --out DIR --from FIRST.checkpoint.pt
 
-One process draws windows, one learns from them. Checkpoints carry on after an interruption: call it
-again with the same ``--out``. Needs the extra ``train``.
+The first stage learns from nothing, in a few voices and whole utterances. The second goes on from
+its checkpoint, in many voices, with speech cut off anywhere, as streaming does it. One process
+draws windows, one learns from them. Checkpoints carry on after an interruption: call it again with
+the same arguments. Needs the extra ``train``.
 """
 
 import argparse
@@ -29,23 +32,60 @@ from junctor.plugins.local.tiny.examples import Batch, Examples, Plan
 from junctor.plugins.local.tiny.export import export
 from junctor.plugins.local.tiny.network import Losses, Teacher, build_model
 
-_PEAK_RATE = 2e-3
-_WARM_UP = 150
-_GUIDANCE_FROM, _GUIDANCE_FULL = 300, 1000
 _AVERAGE = 0.998
-_BATCH_SIZE = {2.0: 30, 3.0: 20, 4.0: 15, 10.0: 6}
 _QUEUED = 6
-# Up to this progress: the lengths to choose from, seconds, and the share padded to 30 s.
-_CURRICULUM: tuple[tuple[float, tuple[float, ...], float], ...] = (
-    (0.03, (2.0,), 0.01),
-    (0.25, (2.0, 3.0, 3.0), 0.01),
-    (0.45, (2.0, 3.0, 4.0, 10.0), 0.01),
-    (0.80, (2.0, 3.0, 4.0, 10.0, 10.0, 10.0), 0.1),
-    (math.inf, (2.0, 3.0, 4.0, 10.0, 10.0, 10.0), 0.3),
+_BATCH_SIZE = {0.8: 40, 1.6: 30, 2.0: 30, 2.4: 22, 3.0: 20, 4.0: 15, 5.0: 12, 7.0: 9, 10.0: 6}
+_FULL_SIZE = 5
+_LIVE_SHARE = 0.5
+
+
+@attrs.frozen
+class Stage:
+    """What a stage of training teaches, and how fast."""
+
+    peak_rate: float
+    warm_up: int
+    """Steps until the peak rate."""
+    guidance: tuple[int, int]
+    """From when to when, in steps, the shown attention gains its weight."""
+    word_weight: tuple[float, float]
+    """While progress is below the first number the words of frames weigh 1, then the second."""
+    phoneme_weight: tuple[float, float]
+    curriculum: tuple[tuple[float, tuple[float, ...], float], ...]
+    """Up to this progress: the lengths to choose from, seconds, and the share padded to 30 s."""
+    kept: float = 0.0
+    """Share of the weights it began with in those it exports: some of what it unlearns is kept."""
+    live: tuple[float, ...] = ()
+    """Lengths of windows that are cut as streaming does it, seconds; `_LIVE_SHARE` of the batches."""
+
+
+FIRST = Stage(
+    peak_rate=2e-3,
+    warm_up=150,
+    guidance=(300, 1000),
+    word_weight=(0.5, 0.4),
+    phoneme_weight=(0.35, 0.3),
+    curriculum=(
+        (0.03, (2.0,), 0.01),
+        (0.25, (2.0, 3.0, 3.0), 0.01),
+        (0.45, (2.0, 3.0, 4.0, 10.0), 0.01),
+        (0.80, (2.0, 3.0, 4.0, 10.0, 10.0, 10.0), 0.1),
+        (math.inf, (2.0, 3.0, 4.0, 10.0, 10.0, 10.0), 0.3),
+    ),
 )
-# While progress is below the first share the extra targets weigh 1, then the second number.
-_WORD_WEIGHT = (0.5, 0.4)
-_PHONEME_WEIGHT = (0.35, 0.3)
+SECOND = Stage(
+    peak_rate=7e-4,
+    warm_up=100,
+    guidance=(-1, 0),
+    word_weight=(0.0, 0.4),
+    phoneme_weight=(0.0, 0.3),
+    curriculum=(
+        (0.7, (2.0, 3.0, 5.0, 7.0, 10.0, 10.0), 0.12),
+        (math.inf, (2.0, 3.0, 5.0, 7.0, 10.0, 10.0), 0.3),
+    ),
+    kept=0.25,
+    live=(0.8, 1.6, 1.6, 2.4, 2.4, 4.0, 7.0),
+)
 
 
 @attrs.frozen
@@ -57,6 +97,12 @@ class Options:
     steps: int
     threads: int
     seed: int
+    origin: Path | None
+
+    @property
+    def stage(self) -> Stage:
+        """The second one if there is a checkpoint to go on from."""
+        return FIRST if self.origin is None else SECOND
 
 
 def parse(arguments: list[str]) -> Options:
@@ -67,30 +113,41 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--steps", type=int, default=0, help="number of steps, instead of minutes")
     parser.add_argument("--threads", type=int, default=1, help="threads of the learning process")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--from", dest="origin", type=Path, help="checkpoint of the first stage, to go on from"
+    )
     return Options(**vars(parser.parse_args(arguments)))
 
 
-def plan_batch(progress: float, draw: random.Random) -> Plan:
+def plan_batch(stage: Stage, progress: float, draw: random.Random) -> Plan:
     """
     Choose the shape of the next batch.
 
     Short windows first, since they teach the sounds fastest; whole windows of several sentences
     later; more and more of them padded to 30 s, as faster-whisper does it.
     """
-    lengths, share = next(row[1:] for row in _CURRICULUM if progress < row[0])
+    if stage.live and draw.random() < _LIVE_SHARE:
+        seconds, quiet = draw.choice(stage.live), draw.randint(0, 100)
+        return Plan(seconds, _BATCH_SIZE[seconds], full=False, live=True, quiet=quiet)
+    lengths, share = next(row[1:] for row in stage.curriculum if progress < row[0])
     full, seconds = draw.random() < share, draw.choice(lengths)
-    return Plan(seconds, 5 if full else _BATCH_SIZE[seconds], full)
+    quiet = draw.randint(0, 60) if stage.live else 0
+    return Plan(seconds, _FULL_SIZE if full else _BATCH_SIZE[seconds], full, quiet=quiet)
 
 
 def _supply(
-    seed: int, progress: "multiprocessing.sharedctypes.Synchronized[float]", batches: "Queue[Batch]"
+    options: Options,
+    seed: int,
+    progress: "multiprocessing.sharedctypes.Synchronized[float]",
+    batches: "Queue[Batch]",
 ) -> None:
     """Fill `batches` until the process that started this one is gone."""
     batches.cancel_join_thread()
     torch.set_num_threads(1)
-    examples, draw, parent = Examples(seed), random.Random(seed), os.getppid()  # noqa: S311
+    stage, draw, parent = options.stage, random.Random(seed), os.getppid()  # noqa: S311
+    examples = Examples(seed, wide=bool(stage.live))
     while os.getppid() == parent:
-        batch = examples.batch(plan_batch(progress.value, draw))
+        batch = examples.batch(plan_batch(stage, progress.value, draw))
         while os.getppid() == parent:
             try:
                 batches.put(batch, timeout=5)
@@ -109,14 +166,16 @@ class Run:
 
     def __init__(self, options: Options) -> None:
         torch.manual_seed(options.seed)
-        self.options = options
+        self.options, self.stage = options, options.stage
         self.examples = Examples(options.seed)
         self.model = build_model(self.examples.vocabulary)
         self.teacher = Teacher(self.model, self.examples.vocabulary, len(self.examples.phonemes))
         self._parameters = list(self.teacher.parameters())
         self._optimiser = torch.optim.AdamW(
-            self._parameters, lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01
+            self._parameters, lr=self.stage.peak_rate, betas=(0.9, 0.98), weight_decay=0.01
         )
+        if options.origin is not None:
+            self._start_from(options.origin)
         self._average = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.step = 0
         self._spent = 0.0
@@ -136,6 +195,12 @@ class Run:
         if self.options.steps:
             return self.step / self.options.steps
         return self.seconds / (60 * self.options.minutes)
+
+    def _start_from(self, origin: Path) -> None:
+        """Take over the averaged weights of another run; its optimiser's state would not fit."""
+        state = torch.load(origin)
+        self.model.load_state_dict(state["average"])
+        self.teacher.extras().load_state_dict(state["extras"])
 
     def _resume(self) -> None:
         state = torch.load(self._checkpoint)
@@ -163,16 +228,19 @@ class Run:
         """Take one step."""
         progress = min(1.0, self.progress)
         cosine = 0.5 * (1 + math.cos(math.pi * progress))
-        rate = _PEAK_RATE * min(1, (self.step + 1) / _WARM_UP) * (0.01 + 0.99 * cosine)
+        stage = self.stage
+        warmth = min(1, (self.step + 1) / stage.warm_up)
+        rate = stage.peak_rate * warmth * (0.01 + 0.99 * cosine)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         losses = self.teacher.losses(batch)
-        guidance = (self.step - _GUIDANCE_FROM) / (_GUIDANCE_FULL - _GUIDANCE_FROM)
+        first, full = stage.guidance
+        guidance = (self.step - first) / (full - first)
         total = (
             losses.text
             + 0.5 * min(1.0, max(0.0, guidance)) * losses.attention
-            + _weight(_WORD_WEIGHT, progress) * losses.word
-            + _weight(_PHONEME_WEIGHT, progress) * losses.phoneme
+            + _weight(stage.word_weight, progress) * losses.word
+            + _weight(stage.phoneme_weight, progress) * losses.phoneme
         )
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -189,8 +257,13 @@ class Run:
                 self._average[name].lerp_(value, 1 - keep)
 
     def finish(self) -> None:
-        """Export the averaged weights."""
-        self.model.load_state_dict(self._average)
+        """Export the averaged weights, with the stage's share of those it began with."""
+        weights = self._average
+        if self.options.origin is not None:
+            began = torch.load(self.options.origin)["average"]
+            kept = self.stage.kept
+            weights = {name: value.lerp(began[name], kept) for name, value in weights.items()}
+        self.model.load_state_dict(weights)
         export(self.model, self.options.out)
 
 
@@ -201,7 +274,7 @@ def _batches(run: Run) -> Iterator[Batch]:
     supply: Queue[Batch] = context.Queue(_QUEUED)
     # Another seed after each interruption, or the same windows would come again.
     seed = run.options.seed + 1 + run.step
-    maker = context.Process(target=_supply, args=(seed, progress, supply), daemon=True)
+    maker = context.Process(target=_supply, args=(run.options, seed, progress, supply), daemon=True)
     maker.start()
     try:
         while run.progress < 1:

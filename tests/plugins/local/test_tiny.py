@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from junctor.plugins.local.tiny import MODEL_DIR, domain, model_path, speech
 from junctor.plugins.local.tiny.evaluate import Judge, distance
 from junctor.plugins.local.tiny.examples import Examples, Plan
+from junctor.plugins.local.tiny.live import ShortEar, in_common
 from junctor.plugins.local.tiny.studio import Recording, Studio
 from junctor.plugins.local.tiny.tokenizer import Vocabulary, build_tokenizer, spelled
 
@@ -78,6 +79,28 @@ def test_hears_nothing_in_silence(judge: Judge, level: float) -> None:
     noise = speech.Augmentation(seed=9).noise(3 * speech.SAMPLE_RATE)
 
     assert not judge.hear(Recording("th", (), level * noise, ()))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_recognises_sentences_in_a_short_context(judge: Judge, language: str) -> None:
+    """The frames that a sentence needs and a few more are enough; they need not be 30 s."""
+    ear = ShortEar(judge.model)
+
+    score = judge.score(recordings(language, KNOWN[language]), ear.hear)
+
+    assert score.cer <= 0.05, score.wrong
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_hears_the_words_of_a_window_cut_anywhere(judge: Judge, language: str) -> None:
+    """Nine of ten words that a window of streaming holds in full are written."""
+    studio = Studio(seed=10)
+    cuts = [
+        studio.cut(words, language, voices=VOICES[language], seconds=1.6)
+        for words in studio.sequences(language, count=12, words=7)
+    ]
+
+    assert ShortEar(judge.model).score(cuts).right >= 0.9
 
 
 def test_translates_word_for_word(judge: Judge) -> None:
@@ -163,6 +186,34 @@ def test_held_out_sentences_are_of_known_words(language: str) -> None:
 
     assert not set(known) & set(held_out)
     assert set(domain.words_of(held_out)) <= set(domain.vocabulary(language))
+
+
+def test_a_part_of_an_utterance_has_the_words_mostly_heard() -> None:
+    """A word cut off in its first half is none of the words, one nearly whole is."""
+    whole = speech.render(["open", "the", "door"], "en", voice="en-us")
+    first, _, last = whole.spans
+    assert first
+    assert last
+
+    part = whole.between(0.1 * first[1], last[0] + 0.4 * (last[1] - last[0]))
+
+    assert ("open", "the") == part.words
+    assert part.duration == pytest.approx(len(part.wave) / speech.SAMPLE_RATE)
+    assert all(span and 0 <= span[0] < span[1] <= part.duration for span in part.spans)
+
+
+def test_live_windows_are_followed_by_nothing() -> None:
+    """As many frames of zeros as planned stand behind the longest window that was cut."""
+    batch = Examples(seed=2, wide=True).batch(Plan(1.6, 4, full=False, live=True, quiet=40))
+
+    assert not batch.features[:, :, -40:].any()
+    assert batch.features.shape[2] % 20 == 0
+    assert batch.words.shape == batch.phonemes.shape == (4, batch.features.shape[2] // 2)
+
+
+def test_finds_what_two_sequences_have_in_common() -> None:
+    """Neither inserted nor left-out words hide the others."""
+    assert 3 == in_common(["a", "b", "c", "d"], ["x", "a", "c", "y", "d"])
 
 
 def test_batches_label_what_is_said() -> None:
