@@ -24,6 +24,7 @@ from junctor.core.errors import (
     ProviderQuotaError,
     ProviderRateLimitedError,
     ProviderRejectedError,
+    ProviderUnavailableError,
 )
 
 DECAY = 30.0
@@ -137,14 +138,15 @@ class Gate:
         Args:
             error: the failure.
             began: when a live session was opened, by `clock`; those that were under way at a
-                failure break with it, and count as one. None for other work.
+                failure break with it, and count as one, and those that find an engine restarting
+                not at all. None for other work.
 
         """
         if isinstance(error, (ProviderRejectedError, ProviderBusyError)):
             return
         now = self.clock()
-        is_old = began is not None and began <= self._failed_at
-        if is_old or (self._is_open and now < self._open_until):
+        is_known = began is not None and (began <= self._failed_at or _comes_back(error))
+        if is_known or (self._is_open and now < self._open_until):
             return
         self._failed_at = now
         if isinstance(error, ProviderRateLimitedError) and error.retry_after is not None:
@@ -159,6 +161,10 @@ class Gate:
             self._open_for = min(longer, self.settings.open_for_max)
             self._open_until = self.clock() + self._open_for
             self._is_open = True
+
+
+def _comes_back(error: ProviderError) -> bool:
+    return isinstance(error, ProviderUnavailableError) and error.retry_after is not None
 
 
 @define

@@ -134,6 +134,16 @@ def test_live_sessions_that_break_together_are_one_failure(gate: Gate, clock: Cl
     assert (before, gate.is_open) == (False, True)
 
 
+def test_live_sessions_that_find_an_engine_restarting_say_nothing_new(
+    gate: Gate, clock: Clock
+) -> None:
+    """Its crash was counted; a refusal until it is back is none more."""
+    for _ in range(100):
+        gate.fail(broke(retry_after=0.5), began=clock.go(0.01).now)
+
+    assert not gate.is_open
+
+
 def test_a_cancelled_probe_makes_room_for_the_next(gate: Gate, clock: Clock) -> None:
     """A client that leaves in the middle of the probe does not lock the candidate out."""
     opened(gate)
