@@ -20,7 +20,7 @@ from junctor.core.audio.clip import SAMPLE_RATE
 from junctor.core.audio.vad import FRAME_SAMPLES
 from junctor.core.ears import Ear
 from junctor.core.endpointing import PAUSE, PRE_ROLL, Endpointer, Span
-from junctor.core.errors import ProviderTimeoutError
+from junctor.core.errors import ProviderBusyError, ProviderTimeoutError
 from junctor.core.requests import LiveRequest, Window
 from junctor.core.transcripts import LiveEvent, LiveFinal, LivePartial, LiveReady, Word
 from junctor.core.windows import Answer, Slip
@@ -90,6 +90,7 @@ class RollingListener:
         not get the session.
 
         Raises:
+            ProviderBusyError: the model did not come to a window in time.
             ProviderError: a window cannot be decoded; the subclass says why.
 
         """
@@ -133,8 +134,10 @@ class RollingListener:
             async with asyncio.timeout(max(0.0, left)):
                 await self.ear.tape.change()
         except TimeoutError as exc:
-            card = self.ear.card
-            raise ProviderTimeoutError(
+            card, first = self.ear.card, min(self._slips, key=lambda slip: slip.at)
+            # What it has not begun is no fault of the speech, nor one that others should count.
+            kind = ProviderBusyError if first.is_waiting else ProviderTimeoutError
+            raise kind(
                 "It took too long over a stretch of speech.", provider=card.provider, model=card.id
             ) from exc
 

@@ -9,8 +9,12 @@ from attrs import define, evolve, field
 from junctor.conf.settings import Live
 from junctor.core.audio.voice import VoiceTrack
 from junctor.core.ears import Ear
-from junctor.core.errors import ProviderTimeoutError, ProviderUnavailableError
-from junctor.core.requests import LiveRequest, Rolling
+from junctor.core.errors import (
+    ProviderBusyError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from junctor.core.requests import LiveRequest, Rolling, Window
 from junctor.core.rolling import MAX_FINALS, RollingListener
 from junctor.core.tape import Tape
 from junctor.core.transcripts import LiveFinal, LivePartial, LiveReady, WindowTranscript
@@ -257,6 +261,15 @@ async def test_a_model_that_takes_too_long_has_failed():
         await bench.hear(spoken(10))
 
     await until(lambda: not bench.model.running)
+
+
+async def test_a_model_that_does_not_come_to_it_is_busy():
+    """Where others keep it from beginning with a window, no speech is to blame."""
+    bench = Bench(model=WindowListener(before=lambda _: asyncio.Event().wait()), within=0.05)
+    bench.listener.desk.leave(Window(pcm=spoken(1), is_final=True), done=lambda: None)
+    await until(lambda: bench.model.running)
+    with pytest.raises(ProviderBusyError):
+        await bench.hear(spoken(10))
 
 
 async def test_after_a_failure_it_is_ready_when_the_model_answers():
