@@ -18,7 +18,7 @@ PAUSE: Final = round(0.5 * SAMPLE_RATE)
 """Samples of silence that end a stretch."""
 _LOW: Final = 0.35  # a stretch goes on while the probability is not below this
 _POST_ROLL: Final = round(0.3 * SAMPLE_RATE)
-_SHORTEST: Final = 3  # frames of speech; less is a click
+_SHORTEST: Final = 3  # frames of speech; less is a click, unless it was cut off from more
 
 
 @frozen
@@ -50,6 +50,7 @@ class Endpointer:
     speech_end: int = field(default=0, init=False)
     """Behind the last frame of speech."""
     _frames: list[float] = field(factory=list, init=False)
+    _is_rest: bool = field(default=False, init=False)
 
     def hear(self, probability: float) -> Span | None:
         """Take the next frame into account; return the stretch that it ends."""
@@ -75,8 +76,9 @@ class Endpointer:
         return self._cut(self.start, min(end, self.speech_end + _POST_ROLL))
 
     def _cut(self, start: int, end: int) -> Span | None:
-        is_speech = sum(one >= _LOW for one in self._frames) >= _SHORTEST
-        self.start = None
+        least = 1 if self._is_rest else _SHORTEST
+        is_speech = sum(one >= _LOW for one in self._frames) >= least
+        self.start, self._is_rest = None, False
         self.free_from = end = max(start, end)  # a divided one may have been silent since
         self._frames.clear()
         return Span(start, end) if is_speech else None
@@ -89,5 +91,5 @@ class Endpointer:
         rest = frames[len(frames) - back :]
         span = self._cut(start, self.position - back * FRAME_SAMPLES)
         self.start = self.onset = self.free_from
-        self._frames = rest
+        self._frames, self._is_rest = rest, True
         return span

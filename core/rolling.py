@@ -179,7 +179,15 @@ class RollingListener:
             self._open()
             self._has_ended = True
             self.ear.is_done = True
-        if ends.start is None and not self._finals and ends.position - tape.origin > self._kept:
+        if not self._finals:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Make room: nobody will hear the silence again that lies before a stretch."""
+        tape, ends = self.ear.tape, self._ends
+        if ends.start is not None:
+            tape.forget(ends.start)
+        elif ends.position - tape.origin > self._kept:
             tape.forget(ends.position - PRE_ROLL)
 
     @property

@@ -70,6 +70,15 @@ def test_long_speech_is_cut_where_it_is_least_probable():
     assert max(span.end - span.start for span in spans) <= 5 * SECOND
 
 
+def test_what_is_cut_off_is_no_click():
+    """The last frames of a divided stretch are speech, however few they are."""
+    sound = [*frames(5, 0.9), 0.9, 0.9, *frames(1, 0)]
+    spans = cut(sound, longest=round(5 * FRAMES) / FRAMES)
+
+    assert len(spans) == 2
+    assert spans[0].end == spans[1].start
+
+
 def test_nothing_begins_before_what_is_free():
     """What another stretch has is not given again."""
     [span] = cut(frames(1, 0.9), free_from=200)

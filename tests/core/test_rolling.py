@@ -191,6 +191,20 @@ async def test_silence_costs_and_keeps_nothing():
     assert tape.end - tape.origin < 1.5 * SECOND
 
 
+async def test_a_stretch_has_the_tape_to_itself():
+    """The silence before it is let go when it begins, else it could fill a small tape and wait."""
+    bench = Bench(tape=Tape(2, VoiceTrack()))
+    running = asyncio.create_task(bench.run())
+    await bench.tape.take(pause(0.45) + spoken(6))
+    await until(lambda: bench.partials)
+    origin = bench.tape.origin
+    bench.tape.finish()
+    await running
+
+    assert 0 < origin < 0.45 * SECOND
+    assert said(bench) == words(6)
+
+
 async def test_a_flush_is_answered_even_if_nothing_changed():
     """Asked for, a partial comes of whatever is there; before the final where both are due."""
     bench = Bench(rolling=Rolling(interval=30.0, least=30.0))
