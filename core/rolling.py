@@ -243,7 +243,8 @@ class RollingListener:
 
     def _is_due(self, end: int) -> bool:
         rolling, ends = self.request.rolling, self._ends
-        if ends.speech_end <= self._asked_until:
+        is_pause = ends.speech_end < ends.position
+        if is_pause and ends.speech_end <= self._asked_until:
             return False  # nobody has spoken since
         return (
             end - ends.onset >= rolling.least * SAMPLE_RATE

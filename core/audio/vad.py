@@ -53,6 +53,10 @@ class StreamingVad:
         self._c = np.zeros(_STATE_SHAPE, np.float32)
         self._context = np.zeros(_CONTEXT_SAMPLES, np.float32)
 
+    def skip(self, frames: "NDArray[np.float32]") -> None:
+        """Take it for granted that nobody speaks in these frames, as of `hear`; costs nothing."""
+        self._context = frames[-_CONTEXT_SAMPLES:].copy()
+
     def hear(self, frames: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """
         Return the probability, 0 to 1, that somebody speaks in each frame.
