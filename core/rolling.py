@@ -35,7 +35,14 @@ _WORDS_FROM: Final = 0.75  # of the longest window: there the times of its words
 class Desk(Protocol):
     """Where windows are decoded: `junctor.core.windows.WindowDesk`, or what stands in for one."""
 
-    def leave(self, window: Window, *, done: Callable[[], object], suspicion: int = 0) -> Slip:
+    def leave(
+        self,
+        window: Window,
+        *,
+        done: Callable[[], object],
+        suspicion: int = 0,
+        is_first: bool = False,
+    ) -> Slip:
         """Queue a window; `done` is called when its slip is over."""
 
     def withdraw(self, slip: Slip) -> None:
@@ -212,7 +219,8 @@ class RollingListener:
     def _left(self, start: int, end: int, *, is_final: bool, has_words: bool = False) -> Slip:
         window = self._window(start, end, is_final=is_final, has_words=has_words)
         tell = self.ear.tape.tell
-        return self.desk.leave(window, done=tell, suspicion=self.ear.suspicion)
+        is_first = not is_final and self._shown is None
+        return self.desk.leave(window, done=tell, suspicion=self.ear.suspicion, is_first=is_first)
 
     def _window(self, start: int, end: int, *, is_final: bool, has_words: bool) -> Window:
         return Window(

@@ -56,9 +56,18 @@ class ClipDesk:
         self._request = request
         self._tasks: dict[Slip, asyncio.Task[None]] = {}
 
-    def leave(self, window: Window, *, done: Callable[[], object], suspicion: int = 0) -> Slip:
+    def leave(
+        self,
+        window: Window,
+        *,
+        done: Callable[[], object],
+        suspicion: int = 0,
+        is_first: bool = False,
+    ) -> Slip:
         """Begin with a window at once; `done` is called when its slip is over."""
-        slip = Slip(window=window, done=done, suspicion=suspicion, is_waiting=False)
+        slip = Slip(
+            window=window, done=done, suspicion=suspicion, is_first=is_first, is_waiting=False
+        )
         self._tasks[slip] = task = asyncio.create_task(self._transcribe(slip))
         task.add_done_callback(lambda _: self._tasks.pop(slip, None))
         return slip

@@ -3,7 +3,7 @@ Windows of all live sessions, on their way to one model: decoded together, in mi
 
 While the model is at work the windows of other sessions gather, and all of them go with the next
 batch: no timer, no waiting when there is nobody to wait for. Whole stretches go before those in
-which somebody is still speaking. A session has at most one of the latter waiting, and renews it:
+which somebody is still speaking, and of those the ones of which nothing was shown yet come first. A session has at most one of the latter waiting, and renews it:
 the newest speech takes the place in the queue that the older one had.
 """
 
@@ -54,6 +54,8 @@ class Slip:
     """Called once, when there is an answer or an error."""
     suspicion: int = 0
     """How often a window like it may have broken the model: such go in small batches, then alone."""
+    is_first: bool = False
+    """Whether nothing of its stretch was shown yet: such go before those that renew a caption."""
     at: float = field(factory=monotonic)
     answer: Answer | None = None
     error: ProviderError | None = None
@@ -104,9 +106,16 @@ class WindowDesk:
     _worked_at: float = field(default=-inf, init=False)
     _have_suspects_waited: bool = field(default=False, init=False)
 
-    def leave(self, window: Window, *, done: Callable[[], object], suspicion: int = 0) -> Slip:
+    def leave(
+        self,
+        window: Window,
+        *,
+        done: Callable[[], object],
+        suspicion: int = 0,
+        is_first: bool = False,
+    ) -> Slip:
         """Queue a window; `done` is called when its slip is over."""
-        slip = Slip(window=window, done=done, suspicion=suspicion)
+        slip = Slip(window=window, done=done, suspicion=suspicion, is_first=is_first)
         (self._finals if window.is_final else self._partials).append(slip)
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name=f"windows of {self.model}")
@@ -145,7 +154,8 @@ class WindowDesk:
         over it, a window shares its fate with fewer: one that does break the model ends up alone,
         and those that were with it by chance soon have their answer.
         """
-        waiting = [*self._finals, *self._partials]
+        partials = sorted(self._partials, key=lambda slip: not slip.is_first)
+        waiting = [*self._finals, *partials]
         batch = [slip for slip in waiting if not slip.suspicion][: self.batch]
         least = min((slip.suspicion for slip in waiting if slip.suspicion), default=0)
         suspects = [slip for slip in waiting if slip.suspicion == least > 0]

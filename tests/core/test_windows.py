@@ -36,6 +36,10 @@ class Counter:
         for _ in range(turns):
             self.turns.release()
 
+    def first(self, number: int) -> Slip:
+        window = Window(pcm=spoken(1, first=number))
+        return self.desk.leave(window, done=self._count, is_first=True)
+
     def leave(self, number: int, *, is_final: bool = False, suspicion: int = 0) -> Slip:
         window = Window(pcm=spoken(1, first=number), is_final=is_final)
         return self.desk.leave(window, done=self._count, suspicion=suspicion)
@@ -76,6 +80,23 @@ async def test_whole_stretches_go_first():
     assert [window.is_final for window in finals.windows] == [True, True]
     assert [window.is_final for window in partials.windows] == [False, False]
     assert [text(slip) for slip in (partial, final, late, last)] == ["w1", "w2", "w3", "w4"]
+
+
+async def test_speech_of_which_nothing_is_shown_goes_before_what_is_renewed():
+    """The first caption of a sentence passes captions that are only made anew."""
+    counter = Counter(batch=2)
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    for number in (1, 2):
+        counter.leave(number)
+    first = counter.first(3)
+    counter.go(2)
+    await until(lambda: first.is_over)
+    counter.go()
+    await until(lambda: counter.done == 4)
+    second = [heard.pcm for heard in counter.model.requests[1].windows]
+
+    assert second == [spoken(1, first=3), spoken(1, first=1)]
 
 
 async def test_newer_speech_keeps_the_place():
