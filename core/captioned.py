@@ -11,7 +11,7 @@ from junctor.core.agreement import Agreement, pieces_of
 from junctor.core.audio.pcm import PcmIntake
 from junctor.core.live import LiveRun
 from junctor.core.tape import Tape
-from junctor.core.transcripts import LiveFinal, LivePartial, Segment, Timing
+from junctor.core.transcripts import LiveFinal, LivePartial, Segment, Timing, Transcript
 
 _ARRIVALS: Final = 8  # 80 ms at the shortest frames: more than the detector needs to judge one
 MAX_SHOWN: Final = 20
@@ -113,13 +113,12 @@ class Utterance:
         )
         return self.shown
 
-    def final(self) -> Caption:
-        """Return all that was said, now that it has ended."""
+    def final(self, transcript: Transcript) -> Caption:
+        """Return all that was said, now that it has ended, as the plugins leave it."""
         finals = self.finals
         return Caption(
-            text=" ".join(one.text for one in finals),
-            segments=tuple(Segment(text=one.text, start=one.start, end=one.end) for one in finals),
-            stable="",
+            text=transcript.text,
+            segments=transcript.segments,
             audio=self.seconds,
             provider=self.provider,
             model=self.model,

@@ -28,6 +28,7 @@ from junctor.core.requests import LiveRequest
 from junctor.core.tape import Tape
 from junctor.core.tickets import Ticket
 from junctor.core.transcripts import LiveFinal, LivePartial
+from junctor.core.utterances import joined
 
 MAX_UTTERANCES: Final = 8
 """Utterances that have ended and wait for their final; then no more audio is taken."""
@@ -43,8 +44,10 @@ class Captions:
     Audio is charged once a text of it, a caption or a final, has reached the client.
     """
 
+    gateway: Gateway
     ticket: Ticket
     request: LiveRequest
+    choice: Choice
     plan: Plan
     sample_rate: int
     """Of the client's audio, Hz."""
@@ -95,8 +98,10 @@ class Captions:
         ticket.is_live = True
         ticket.sample_rate = sample_rate
         return cls(
+            gateway=gateway,
             ticket=ticket,
             request=request,
+            choice=choice,
             plan=plan,
             sample_rate=sample_rate,
             has_voice=has_voice,
@@ -268,11 +273,17 @@ class Captions:
                 await self._heard(utterance)
         except JunctorError as error:
             if utterance.finals:
-                self._tell(utterance.final(), utterance)
+                self._tell(self._final(utterance), utterance)
             # A task keeps its error, and timeouts among its causes keep the task.
             error.__cause__ = error.__context__ = None
             raise error.with_traceback(None) from None
-        self._tell(utterance.final(), utterance)
+        self._tell(self._final(utterance), utterance)
+
+    def _final(self, utterance: Utterance) -> Caption:
+        heard = joined(utterance.finals)
+        return utterance.final(
+            self.gateway.utterance_transcript(self.ticket, heard, self.request, self.choice)
+        )
 
     async def _heard(self, utterance: Utterance) -> None:
         snapshot = self.ticket.snapshot

@@ -242,6 +242,12 @@ class Gateway:
         """Return the transcript of a whole live session as the plugins leave it; all is served."""
         return self._served(ticket, heard, _live_wish(ticket, request, choice))
 
+    def utterance_transcript(
+        self, ticket: Ticket, heard: Transcript, request: LiveRequest, choice: Choice
+    ) -> Transcript:
+        """Return the transcript of one utterance of a live session as the plugins leave it."""
+        return self._finished(ticket, heard, _live_wish(ticket, request, choice))
+
     def _transcription(
         self, ticket: Ticket, request: TranscribeRequest, wish: Wish
     ) -> Transcription:
@@ -250,9 +256,13 @@ class Gateway:
         )
 
     def _served(self, ticket: Ticket, transcript: Transcript, wish: Wish) -> Transcript:
+        transcript = self._finished(ticket, transcript, wish)
+        ticket.serve_all()
+        return transcript
+
+    def _finished(self, ticket: Ticket, transcript: Transcript, wish: Wish) -> Transcript:
         transcript = self.hooks.transcript(transcript, wish)
         self.quality.served(ticket.provider or "", ticket.model or "", transcript)
-        ticket.serve_all()
         return transcript
 
 

@@ -81,10 +81,10 @@ def millis(seconds: float) -> int:
 
 
 def _timing(caption: Caption) -> Timing:
-    """Return what a text took; where the model does not tell, all of it was its work."""
+    """Return what a text took; all of it was the model's work where a vendor does not tell."""
     if caption.timing is not None:
         return caption.timing
-    took = caption.latency
+    took = caption.latency if caption.text else 0.0  # nothing was decoded for nothing
     return Timing(at=0.0, queued=0.0, decoding=took, working=took)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from junctor.conf.settings import Breaker, Live, Model, Team
 from junctor.conf.settings import Policy as PolicySettings
@@ -19,9 +19,11 @@ from junctor.core.errors import (
     InvalidRequestError,
     ProviderUnavailableError,
 )
+from junctor.core.hooks import hookimpl
 from junctor.core.plans import Choice
 from junctor.core.requests import LiveRequest, Rolling, Window
 from junctor.core.testing.fakes import FakeTranscriber
+from junctor.core.transcripts import Transcript
 from tests.core.test_gateway import House, house, settings
 from tests.fakes.listeners import GAP, WORD, Act, Listener, pause, spoken, words
 from tests.fakes.windows import WindowListener
@@ -87,6 +89,7 @@ async def session(
     rate: int = 16_000,
     has_voice: bool = False,
     team: Team = TEAM,
+    plugin: object | None = None,
 ) -> AsyncIterator[tuple[Client, House]]:
     """Open a session over these models in order, and close its ticket as a router would."""
     chain = tuple(f"{one.name}:{one.models()[0].id}" for one in models)
@@ -98,7 +101,7 @@ async def session(
         teams={"acme": team},
     )
     async with (
-        house(config, *models) as home,
+        house(config, *models, plugin=plugin) as home,
         await home.admit() as ticket,
     ):
         client = Client(
@@ -434,3 +437,21 @@ async def test_the_next_utterance_goes_on_trying(tmp_path: Path) -> None:
         await client.leave()
 
     assert [said(final) for final in client.finals] == [words(4), words(8)[4:]]
+
+
+class Capitals:
+    """A plugin that writes every transcript in capitals."""
+
+    @hookimpl
+    def junctor_transcript(self, transcript: Transcript, wish: object) -> Transcript:
+        return evolve(transcript, text=transcript.text.upper())
+
+
+async def test_plugins_have_their_say_in_finals(tmp_path: Path) -> None:
+    """What post-processes transcripts does so with each utterance, too."""
+    async with session(tmp_path, WindowListener(), plugin=Capitals()) as (client, _):
+        await client.captions.hear(spoken(3))
+        await client.captions.end()
+        await client.leave()
+
+    assert client.finals[0].text == "W0 W1 W2"

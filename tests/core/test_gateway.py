@@ -88,8 +88,11 @@ def settings(folder: Path, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def house(config: Settings, *providers: Provider) -> AsyncIterator[House]:
-    loaded = plugins(config, fake=Offering(*providers))
+async def house(
+    config: Settings, *providers: Provider, plugin: object | None = None
+) -> AsyncIterator[House]:
+    more = {} if plugin is None else {"more": plugin}
+    loaded = plugins(config, fake=Offering(*providers), **more)
     runtime = Runtime(
         config, loaded, telemetry=Telemetry(TelemetrySettings()), complaints=Complaints()
     )
