@@ -34,6 +34,14 @@ _AWAKE: Final = 30.0
 """Seconds after its last work for which a model is taken to be loaded."""
 _SHARE: Final = 4
 """By this the batches of suspects are smaller with each failure."""
+_PATIENCE: Final = 0.05
+"""Seconds of work that captions which are only made anew may fill a batch with: what is urgent
+waits no longer for the next one."""
+_NEWS: Final = 0.05
+"""What one batch counts in the running mean."""
+_ALIKE: Final = 0.1
+"""Variance of the sizes below which nothing can be told from them."""
+_MANY: Final = 1_000
 _SILENCE: Final = bytes(2 * SAMPLE_RATE // 5)
 
 
@@ -88,6 +96,41 @@ class Batch:
     """What it took."""
 
 
+@define(eq=False)
+class Pace:
+    """
+    What a batch takes by its size, as seen lately: a line through a running mean.
+
+    A CPU takes longer with each window; a GPU takes about as long for many as for one.
+    """
+
+    _size: float = 0.0
+    _took: float = 0.0
+    _spread: float = 0.0
+    _rise: float = 0.0
+    _count: int = 0
+
+    def note(self, size: int, took: float) -> None:
+        """Take a batch into account that took so many seconds."""
+        self._count += 1
+        news = max(_NEWS, 1 / self._count)
+        size_off, took_off = size - self._size, took - self._took
+        self._size += news * size_off
+        self._took += news * took_off
+        self._spread += news * (size_off * (size - self._size) - self._spread)
+        self._rise += news * (size_off * (took - self._took) - self._rise)
+
+    @property
+    def in_time(self) -> int:
+        """How many windows are decoded before somebody new waits too long for the next batch."""
+        each = self._rise / self._spread if self._spread > _ALIKE else 0.0
+        if each <= 0:
+            return _MANY
+        fixed = max(0.0, self._took - each * self._size)
+        patience = max(_PATIENCE, 2 * (fixed + each))
+        return max(1, min(_MANY, int((patience - fixed) / each)))
+
+
 @define(eq=False, kw_only=True)
 class WindowDesk:
     """Where windows wait for one model; belongs to one event loop."""
@@ -104,6 +147,7 @@ class WindowDesk:
     _asking: asyncio.Task[Sequence[WindowTranscript]] | None = field(default=None, init=False)
     _batch: Sequence[Slip] = field(default=(), init=False)
     _worked_at: float = field(default=-inf, init=False)
+    _pace: Pace = field(factory=Pace, init=False)
     _have_suspects_waited: bool = field(default=False, init=False)
 
     def leave(
@@ -156,7 +200,9 @@ class WindowDesk:
         """
         partials = sorted(self._partials, key=lambda slip: not slip.is_first)
         waiting = [*self._finals, *partials]
-        batch = [slip for slip in waiting if not slip.suspicion][: self.batch]
+        batch = [slip for slip in waiting if not slip.suspicion]
+        urgent = sum(slip.window.is_final or slip.is_first for slip in batch)
+        batch = batch[: min(self.batch, max(urgent, self._pace.in_time))]
         least = min((slip.suspicion for slip in waiting if slip.suspicion), default=0)
         suspects = [slip for slip in waiting if slip.suspicion == least > 0]
         suspects = suspects[: max(1, self.batch // _SHARE**least)]
@@ -187,6 +233,7 @@ class WindowDesk:
 
     def _count(self, batch: Sequence[Slip], began: float, took: float) -> None:
         self._worked_at = monotonic()
+        self._pace.note(len(batch), took)
         self.observe(
             Batch(
                 provider=self.provider.name,

@@ -10,10 +10,18 @@ from junctor.core.errors import (
     ProviderUnavailableError,
 )
 from junctor.core.requests import Window
-from junctor.core.windows import Slip, WindowDesk
+from junctor.core.windows import Pace, Slip, WindowDesk
 from tests.fakes.listeners import spoken
 from tests.fakes.windows import WindowListener
 from tests.waiting import until
+
+
+def slow(each: float = 0.02, fixed: float = 0.005) -> Pace:
+    """Return the pace of a model that takes so many seconds for each window."""
+    pace = Pace()
+    for size in (1, 2, 4, 2) * 5:
+        pace.note(size, fixed + each * size)
+    return pace
 
 
 class Counter:
@@ -97,6 +105,48 @@ async def test_speech_of_which_nothing_is_shown_goes_before_what_is_renewed():
     second = [heard.pcm for heard in counter.model.requests[1].windows]
 
     assert second == [spoken(1, first=3), spoken(1, first=1)]
+
+
+async def test_a_slow_model_gets_no_more_than_what_is_urgent():
+    """Captions made anew fill a batch only as far as the next sentence need not wait for them."""
+    counter = Counter(batch=8)
+    counter.desk._pace = slow()
+    counter.leave(0)
+    await until(lambda: counter.model.running == 1)
+    for number in range(1, 7):
+        counter.leave(number)
+    counter.desk._pace = slow()
+    counter.go(1)
+    await until(lambda: len(counter.model.requests) == 2)
+    for number in range(7, 12):
+        counter.leave(number, is_final=True)
+    counter.desk._pace = slow()
+    counter.go(1)
+    await until(lambda: len(counter.model.requests) == 3)
+    counter.go()
+    await until(lambda: counter.done == 12)
+    made_anew, urgent = counter.model.requests[1:3]
+
+    assert len(made_anew.windows) == 2
+    assert [window.is_final for window in urgent.windows] == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("each", "fixed", "low", "high"),
+    [(0.005, 0.002, 9, 9), (0.02, 0.005, 2, 2), (0.001, 0.25, 200, 260)],
+)
+def test_pace(each, fixed, low, high):
+    """A CPU gets what it does in 50 ms, a GPU what it does in twice the time of one window."""
+    assert low <= slow(each, fixed).in_time <= high
+
+
+def test_pace_of_what_is_not_known():
+    """Batches of one size tell nothing, and nothing is bounded by them."""
+    pace = Pace()
+    for _ in range(9):
+        pace.note(4, 0.1)
+
+    assert pace.in_time >= 1_000
 
 
 async def test_newer_speech_keeps_the_place():
