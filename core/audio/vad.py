@@ -32,7 +32,7 @@ _MISSING: Final = (
 
 class StreamingVad:
     """
-    Speech probability of one stream, frame by frame; about 0.07 ms of CPU each.
+    Speech probability of one stream, frame by frame; 0.07 to 0.3 ms of CPU each.
 
     Instances are cheap and share one model; each belongs to one stream.
 

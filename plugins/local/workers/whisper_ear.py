@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 FULL: Final = 3000
 """Frames that Whisper was taught to hear at once."""
 _LEAST: Final = 200
-"""Frames of the shortest context; `junctor-tiny` writes nonsense from 160."""
+"""Frames of the shortest context; the first `junctor-tiny` wrote nonsense from 160."""
 _QUIET: Final = 40
-"""Frames of nothing behind the speech; without them a tenth of the letters are wrong."""
+"""Frames of nothing behind the speech; without them the first one had a tenth of its letters wrong."""
 _STEP: Final = 20
 """Contexts are as long as a multiple of so many frames, so that like lengths meet in a batch."""
 _FRAME_SECONDS: Final = 0.02
