@@ -27,6 +27,18 @@ class Feature(StrEnum):
     DIARIZATION = "diarization"
     TRANSLATION = "translation"
     PROMPT = "prompt"
+    TOOLS = "tools"
+    """Chat: calls functions that the request describes."""
+    STRUCTURED_OUTPUT = "structured-output"
+    """Chat: keeps to a JSON schema, or at least to JSON, where the request wants it."""
+    IMAGES = "images"
+    """Chat: takes pictures in messages."""
+    AUDIO = "audio"
+    """Chat: takes recordings in messages, or answers with sound."""
+    LOGPROBS = "logprobs"
+    """Chat: tells the log probabilities of its tokens."""
+    SEVERAL_ANSWERS = "several-answers"
+    """Chat: gives more than one answer (`n`)."""
 
 
 class Tier(StrEnum):
@@ -68,7 +80,19 @@ class ModelCard:
     quality: float = 0.5
     """0 (poor) to 1 (best known); the rank that policy's weights multiply."""
     price: float = 0.0
-    """US dollars per minute of audio (speech) or per million tokens (chat)."""
+    """US dollars per minute of audio (speech) or per million tokens of the prompt (chat)."""
+    output_price: float | None = None
+    """US dollars per million tokens of the answer (chat); None: as `price`."""
+    context_tokens: int | None = None
+    """Chat: tokens of prompt and answer together, at most; None where unknown."""
+    max_output_tokens: int | None = None
+    """Chat: tokens of an answer, at most; None for what the context leaves."""
+    replica_of: str | None = None
+    """
+    Bare id of the model of which this is one of several equal copies; None for a model by itself.
+
+    `provider:<that id>` then means all copies, and each request goes to the one that suits it best.
+    """
     latency: float = 1.0
     """Expected seconds for a short request, before anything was observed."""
     tiers: frozenset[Tier] = field(default=frozenset(Tier))

@@ -47,6 +47,12 @@ class Wish:
     """Size of the upload."""
     seconds: float = 0.0
     """Length of the media, seconds."""
+    tokens: int = 0
+    """Chat: tokens of the prompt, at least; it may turn out to have more."""
+    output_tokens: int = 0
+    """Chat: the longest answer that is asked for, tokens; 0 where the request does not say."""
+    affinity: bytes = b""
+    """Chat: equal for requests that begin alike, whose cache one replica holds; empty for none."""
     team: str = ""
     allowed_models: tuple[str, ...] = ()
     """The team's allow-list; empty for all."""

@@ -54,7 +54,7 @@ class RelayStream:
     _parts: "Parts | None"
     _faults: tuple[type[Exception], ...]
     _target: Target
-    _limit: int
+    _left: int
 
     @property
     def is_events(self) -> bool:
@@ -86,30 +86,28 @@ class RelayStream:
             ProviderError: the answer is cut off, is too long, or its time is up.
 
         """
-        left = self._limit
-        while chunk := await self._next():
-            left -= len(chunk)
-            if left < 0:
-                raise _too_long(self._target)
+        while chunk := await self.next():
             yield chunk
 
-    async def _next(self) -> bytes:
+    async def next(self) -> bytes:
+        """Return what has arrived and was not returned yet, b"" at the end; else as `chunks`."""
         try:
-            return await self._response.content.readany()
+            chunk = await self._response.content.readany()
         except self._faults as exc:
             raise provider_error(exc, self._target) from shown_cause(exc)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise _too_long(self._target)
+        return chunk
 
     async def read(self) -> bytes:
         """Return the whole body; raises as `chunks` does."""
-        first = await self._next()
-        if self._response.content.at_eof() and len(first) <= self._limit:
+        first = await self.next()
+        if self._response.content.at_eof():
             return first
-        pieces, left = [first], self._limit - len(first)
-        while left >= 0 and (chunk := await self._next()):
+        pieces = [first]
+        while chunk := await self.next():
             pieces.append(chunk)
-            left -= len(chunk)
-        if left < 0:
-            raise _too_long(self._target)
         return b"".join(pieces)
 
     async def events(self) -> AsyncGenerator[ServerEvent, None]:
@@ -259,7 +257,7 @@ class Relay:
             parts=parts,
             faults=_aiohttp.FAULTS,
             target=target,
-            limit=self._limits.max_answer_bytes,
+            left=self._limits.max_answer_bytes,
         )
 
 
