@@ -46,15 +46,20 @@ INHERITED_PREFIXES: Final = (
 """And those that tune native libraries or say where models lie. Keys and tokens are not among them."""
 
 
-def environment(spec: EngineSpec) -> dict[str, str]:
-    """Return a child's environment: what it needs of ours, our import path, and its own."""
-    kept = {
+def inherited(names: frozenset[str]) -> dict[str, str]:
+    """Return those of our environment variables that a child gets, these names included."""
+    return {
         name: value
         for name, value in os.environ.items()
-        if name in INHERITED | spec.inherit or name.startswith(INHERITED_PREFIXES)
+        if name in INHERITED | names or name.startswith(INHERITED_PREFIXES)
     }
+
+
+def environment(spec: EngineSpec) -> dict[str, str]:
+    """Return a child's environment: what it needs of ours, our import path, and its own."""
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109 - a string is wanted
-    return kept | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"} | dict(spec.environ)
+    python = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    return inherited(spec.inherit) | python | dict(spec.environ)
 
 
 class ChildProcess:
