@@ -15,6 +15,8 @@ from msgspec import Meta, Struct, field
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Weight = Annotated[float, Meta(gt=0, le=1000)]
+Prefix = Annotated[str, Meta(pattern="^[a-z0-9]{8}$")]
 
 SECRET_BYTES = 32
 """Shortest key of HS256: as long as its hash (RFC 7518, section 3.2)."""
@@ -156,6 +158,13 @@ class TierPolicy(Base, frozen=True, kw_only=True):
     """How the candidates are ranked when nothing is preferred."""
 
 
+class KeyLimits(Base, frozen=True, kw_only=True):
+    """`[teams.<name>.keys.<prefix>]`: what the key with this prefix may do, instead of the others."""
+
+    tokens_per_day: Count | None = None
+    """Its tokens per day (UTC), instead of the team's `key_tokens_per_day`."""
+
+
 class Team(Base, frozen=True, kw_only=True):
     """`[teams.<name>]` and `[team_defaults]`: what a team may do."""
 
@@ -165,6 +174,12 @@ class Team(Base, frozen=True, kw_only=True):
     """Requests under way at the same time."""
     audio_seconds_per_day: Seconds | None = None
     """Seconds of audio served per day (UTC); none given: no bound."""
+    tokens_per_day: Count | None = None
+    """Tokens of chat per day (UTC), prompts and answers of all keys together; none: no bound."""
+    key_tokens_per_day: Count | None = None
+    """Tokens of chat per day (UTC) of each key by itself; none given: no bound."""
+    keys: dict[Prefix, KeyLimits] = field(default_factory=dict)
+    """Keys with limits of their own, by prefix."""
     allowed_models: tuple[str, ...] = ()
     """Model names, providers or `provider:model` that the team may use; empty for all."""
     callback_secret: Secret | None = None
@@ -189,12 +204,29 @@ class Loader(Base, frozen=True, kw_only=True):
 
 
 class Model(Base, frozen=True, kw_only=True):
-    """`[models."<name>"]`: a public model name and the candidates behind it, in order."""
+    """`[models."<name>"]`: a public model name and the candidates behind it; a pool or a chain."""
 
-    chain: Annotated[tuple[str, ...], Meta(min_length=1)]
-    """`provider:model` names, first choice first; the rest are its fallbacks."""
+    pool: tuple[str, ...] = ()
+    """`provider:model` names that share the load; all are tried before `chain`."""
+    chain: tuple[str, ...] = ()
+    """`provider:model` names, tried one after the other; without a pool the first is the choice."""
+    balance: Literal["least-outstanding", "peak-ewma", "weighted"] = "least-outstanding"
+    """Who of a pool is asked first: the least busy, the least busy and quickest, or by lot."""
+    weights: dict[str, Weight] = field(default_factory=dict)
+    """How much more than others a name of `pool` carries; 1 for those that are not listed."""
+    affinity: bool = True
+    """Bring requests that begin alike to the same member of a pool, whose cache knows them."""
     description: str = ""
     """Shown by `/v1/models`."""
+
+    def __post_init__(self) -> None:
+        if not self.pool and not self.chain:
+            raise ValueError("Expected `pool` or `chain` with at least one 'provider:model'")
+        strangers = sorted(set(self.weights) - set(self.pool))
+        if strangers:
+            raise ValueError(
+                f"`weights` may only name members of `pool`, which {strangers[0]!r} is not"
+            )
 
 
 class Policy(Base, frozen=True, kw_only=True):
@@ -205,7 +237,7 @@ class Policy(Base, frozen=True, kw_only=True):
     tiers: dict[Literal["low", "medium", "high"], TierPolicy] = field(default_factory=dict)
     """One table per tier."""
     max_candidates: Count = 5
-    """Candidates in a plan at most."""
+    """Candidates in a plan at most; a pool takes one place, and so many of its members are tried."""
     attempts_per_candidate: Count = 2
     """Tries at one candidate when its error may pass by itself."""
     backoff: Seconds = 0.2
