@@ -75,6 +75,7 @@ def _expanded(folder: str, environ: Mapping[str, str]) -> str:
 def _check_names(settings: Settings) -> None:
     """Check how providers and models are written, which no type can say."""
     for name, model in settings.models.items():
+        _check_candidates(settings, ("models", name, "pool"), model.pool)
         _check_candidates(settings, ("models", name, "chain"), model.chain)
     for at, policy in _tiers(settings):
         for key in ("provider_preference", "fallback_chain", "ensemble"):

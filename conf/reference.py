@@ -120,17 +120,21 @@ def describe(node: inspect.Type) -> str:
         case inspect.IntType() | inspect.FloatType():
             return _number(node)
         case _:
-            return _WORDS[type(node)]
+            return _WORDS.get(type(node)) or _tables(node)
 
 
 _WORDS: dict[type, str] = {
     inspect.BoolType: "boolean",
     inspect.CustomType: "secret string",
-    inspect.DictType: "tables",
     inspect.NoneType: "absent",
     inspect.StrType: "string",
     inspect.StructType: "table",
 }
+
+
+def _tables(node: inspect.Type) -> str:
+    is_plain = isinstance(node, inspect.DictType) and isinstance(node.value_type, inspect.FloatType)
+    return "table of numbers" if is_plain else "tables"
 
 
 def _number(node: inspect.IntType | inspect.FloatType) -> str:

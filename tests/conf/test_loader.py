@@ -168,14 +168,42 @@ def test_number_may_come_from_the_environment(write):
             "teams.b.concurrency",
             "Expected an integer >= 1.",
         ),
-        ("[models.'m.1']\nchain = []", 'models."m.1".chain', "Expected an array of length >= 1."),
+        (
+            "[models.'m.1']\nchain = []",
+            'models."m.1"',
+            "Expected pool or chain with at least one 'provider:model'.",
+        ),
+        (
+            "[models.m]\npool = ['a:b', 'ab']",
+            "models.m.pool[1]",
+            "Expected 'provider:model', got 'ab'.",
+        ),
+        (
+            "[models.m]\npool = ['a:b']\nweights = {'a:b' = 0.0}",
+            'models.m.weights."a:b"',
+            "Expected a number > 0.0.",
+        ),
+        (
+            "[models.m]\npool = ['a:b']\nweights = {'a:c' = 2.0}",
+            "models.m",
+            "weights may only name members of pool, which 'a:c' is not.",
+        ),
+        (
+            "[models.m]\npool = ['a:b']\nbalance = 'fair'",
+            "models.m.balance",
+            "Expected 'least-outstanding' or 'peak-ewma' or 'weighted', got 'fair'.",
+        ),
         (
             "[models.m]\nchain = ['a:b', 2]",
             "models.m.chain[1]",
             "Expected a string, got an integer.",
         ),
         ("[models.m]\nchain = ['ab']", "models.m.chain[0]", "Expected 'provider:model', got 'ab'."),
-        ("[models.m]\ndescription = ''", "models.m.chain", "Missing; this table needs it."),
+        (
+            "[models.m]\ndescription = ''",
+            "models.m",
+            "Expected pool or chain with at least one 'provider:model'.",
+        ),
         (
             "[policy.tiers.low]\nfallback_chain = ['x:']",
             "policy.tiers.low.fallback_chain[0]",
