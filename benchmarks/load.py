@@ -4,6 +4,7 @@ import asyncio
 import socket
 import statistics
 from time import perf_counter
+from typing import cast
 
 from attrs import define, field
 
@@ -44,8 +45,7 @@ class _Client(asyncio.Protocol):
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         self._send()
 
     def _send(self) -> None:

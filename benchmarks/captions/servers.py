@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from attrs import define, field
 
 from benchmarks.captions.wire import Wire, text
-from benchmarks.relay import free_port, wait_for
+from benchmarks.targets import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET_CORE, LOAD_CORE = 0, 1
