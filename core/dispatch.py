@@ -219,7 +219,9 @@ class Dispatcher:
                 )
                 is_last = number == last and not order.is_optional
                 first_by = order.deadline.share(self.policy, is_last=is_last)
-                order.trace.price = candidate.card.price
+                order.trace.price = price = candidate.card.price
+                output_price = candidate.card.output_price
+                order.trace.output_price = price if output_price is None else output_price
                 patience = None if is_last else self.policy.max_pause
                 return retried(
                     self._guarded(contain(candidate), attempt, order, first_by=first_by),

@@ -11,7 +11,6 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -113,7 +112,9 @@ class Ledger:
         self._fold.append(encode(opened))
         self._open[opened.id] = opened
         self._usage.enter(opened.team)
-        return Reservation(opened, hold=partial(self._hold, principal), end=self._end)
+        return Reservation(
+            opened, principal, hold=self._hold, hold_tokens=self._hold_tokens, end=self._end
+        )
 
     async def is_charged(self, team: str, request_id: str, *, since: int) -> bool:
         """
@@ -178,8 +179,30 @@ class Ledger:
                 )
         self._usage.hold(principal.team, seconds - held)
 
-    def _end(self, opened: Reserved, served: Served, outcome: str, held: float) -> None:
+    def _hold_tokens(self, principal: Principal, held: int, tokens: int) -> None:
+        team, key_id, limits = principal.team, principal.key_id, principal.limits
+        of_team, of_key = self._usage.taken(team, key_id, now=self._now())
+        if limits.tokens_per_day is not None:
+            _check_tokens("The team", limits.tokens_per_day, of_team - held, tokens)
+        own = limits.keys.get(principal.prefix)
+        bound = (own and own.tokens_per_day) or limits.key_tokens_per_day
+        if bound is not None:
+            _check_tokens("This API key", bound, of_key - held, tokens)
+        self._usage.hold_tokens(team, key_id, tokens - held)
+
+    def _end(
+        self, opened: Reserved, served: Served, outcome: str, held: float, held_tokens: int
+    ) -> None:
         entry = settled(opened, served, outcome=outcome, at=self._now())
         del self._open[opened.id]
-        self._usage.leave(entry, held=held)
+        self._usage.leave(entry, held=held, held_tokens=held_tokens)
         self._fold.append_or_keep(encode(entry))
+
+
+def _check_tokens(who: str, bound: int, taken: int, wanted: int) -> None:
+    left = bound - taken
+    if wanted > left or left <= 0:
+        raise InsufficientBalanceError(
+            f"{who} may use {bound} tokens a day, {max(0, left)} are left, and this request "
+            f"needs {wanted}. A new day begins at 00:00 UTC."
+        )

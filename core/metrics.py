@@ -75,6 +75,9 @@ class Metrics:
         self._audio = self._counter(
             "audio_seconds", "Seconds of audio in requests that were served.", "provider", "model"
         )
+        self._tokens = self._counter(
+            "tokens", "Tokens that were charged.", "provider", "model", "kind"
+        )
         where = ("provider", "model", "capability")
         self._attempts = self._counter("attempts", "Attempts at providers.", *where, "outcome")
         self._fallbacks = self._counter("fallbacks", "Attempts after another failed.", *where)
@@ -138,6 +141,11 @@ class Metrics:
     def count_audio(self, *, provider: str, model: str, seconds: float) -> None:
         """Count seconds of audio that were served."""
         self._audio.of(provider, model).inc(seconds)
+
+    def count_tokens(self, *, provider: str, model: str, prompt: int, completion: int) -> None:
+        """Count tokens that were charged."""
+        self._tokens.of(provider, model, "prompt").inc(prompt)
+        self._tokens.of(provider, model, "completion").inc(completion)
 
     def count_attempt(self, attempt: Attempt) -> None:
         """Count one finished attempt, good or bad."""

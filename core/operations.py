@@ -51,6 +51,8 @@ class Trace:
     model: str | None = None
     price: float = 0.0
     """Price on that model's card."""
+    output_price: float = 0.0
+    """Price of an answer's tokens on that model's card."""
     causes: list[str] = field(factory=list)
     """One `provider:model ErrorClass` for each failed attempt."""
 
@@ -59,7 +61,8 @@ class Trace:
         self.attempts += other.attempts
         self.causes += other.causes
         if has_answered or self.provider is None:
-            self.provider, self.model, self.price = other.provider, other.model, other.price
+            self.provider, self.model = other.provider, other.model
+            self.price, self.output_price = other.price, other.output_price
 
 
 @define(eq=False, kw_only=True)

@@ -60,6 +60,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost: int = 0
     """Billionths of a US dollar."""
     attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 NOTHING = Served()
@@ -67,6 +69,7 @@ NOTHING = Served()
 
 def settled(opened: Reserved, served: Served, *, outcome: str, at: int) -> Settled:
     """Return the end of a request; `at` is in microseconds since 1970, UTC."""
+    is_tokens = not served.frames and (served.prompt_tokens or served.completion_tokens)
     return Settled(
         id=opened.id,
         request_id=opened.request_id,
@@ -76,6 +79,7 @@ def settled(opened: Reserved, served: Served, *, outcome: str, at: int) -> Settl
         operation=opened.operation,
         model=served.model,
         provider=served.provider,
+        unit="tokens" if is_tokens else "audio_seconds",
         frames=served.frames,
         rate=served.rate,
         seconds=served.frames / served.rate if served.frames else 0.0,
@@ -84,6 +88,8 @@ def settled(opened: Reserved, served: Served, *, outcome: str, at: int) -> Settl
         outcome=outcome,
         created_at=opened.created_at,
         settled_at=at,
+        prompt_tokens=served.prompt_tokens,
+        completion_tokens=served.completion_tokens,
     )
 
 

@@ -46,6 +46,10 @@ class RequestRecord:
     """Class name of the error it ended with."""
     told: Mapping[str, object] | None = None
     """What the caller wants to find in the line: a correlation id, metadata."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt that were charged; in the line where there are any."""
+    completion_tokens: int = 0
+    """Tokens of the answer that were charged; in the line where there are any."""
 
 
 class Telemetry:
@@ -90,7 +94,7 @@ class Telemetry:
             ms=round(record.seconds * 1000, 2),
             request_id=record.request_id,
             error=record.error,
-            **(record.told or {}),
+            **_more(record),
         )
         self.metrics.count_request(
             contract=record.contract,
@@ -102,6 +106,13 @@ class Telemetry:
         if record.error is None and record.provider is not None and record.audio_seconds > 0:
             self.metrics.count_audio(
                 provider=record.provider, model=record.model or "", seconds=record.audio_seconds
+            )
+        if record.prompt_tokens or record.completion_tokens:
+            self.metrics.count_tokens(
+                provider=record.provider or "",
+                model=record.model or "",
+                prompt=record.prompt_tokens,
+                completion=record.completion_tokens,
             )
 
     def _writer(self, record: RequestRecord) -> Callable[..., object]:
@@ -134,3 +145,12 @@ class Telemetry:
     def close(self) -> None:
         """Send the spans that wait; may block for some seconds, so call it in a thread."""
         self.tracing.close()
+
+
+def _more(record: RequestRecord) -> Mapping[str, object]:
+    """Return what not every line has."""
+    told = record.told or {}
+    if not (record.prompt_tokens or record.completion_tokens):
+        return told
+    tokens = {"prompt_tokens": record.prompt_tokens, "completion_tokens": record.completion_tokens}
+    return {**told, **tokens}

@@ -19,6 +19,9 @@ from junctor.core.transcripts import TranscriptDelta
 if TYPE_CHECKING:
     from junctor.core.snapshots import Snapshot
 
+MOST_TOKENS = 1_000_000_000
+"""Tokens of one prompt, or of one answer, at most."""
+
 
 @define(kw_only=True, eq=False)
 class Ticket:
@@ -55,8 +58,14 @@ class Ticket:
     """The candidates of its plan in order, `provider:model`."""
     ensemble: tuple[str, ...] = ()
     """The members of an ensemble whose words were voted, `provider:model`; empty for none."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt to which an answer has begun to reach the client."""
+    completion_tokens: int = 0
+    """Tokens of the answer that have reached the client."""
+    charged_tokens: tuple[int, int] = (0, 0)
+    """Tokens of the prompt and of the answer in the ledger, once it is settled."""
     cost: float = 0.0
-    """What the providers charge for it, US dollars."""
+    """What the providers charge for it, US dollars; tokens served are added at settlement."""
     outcome: str = "ok"
     """`ok`, `cancelled`, or the class name of what ended it; an error itself would keep all alive."""
     held: Held
@@ -130,6 +139,21 @@ class Ticket:
         self.reservation.hold(heard / self.sample_rate)
         self.frames = heard
 
+    def hold_tokens(self, tokens: int) -> None:
+        """
+        Set aside tokens of the team's day and of the key's; another call replaces the first.
+
+        Raises:
+            InsufficientBalanceError: the tokens of today are used up; nothing changes.
+
+        """
+        self.reservation.hold_tokens(tokens)
+
+    def serve_tokens(self, prompt: int, completion: int) -> None:
+        """Note what has reached the client so far: tokens of the prompt, and of the answer."""
+        self.prompt_tokens = prompt
+        self.completion_tokens = completion
+
     def spend_audio(self) -> None:
         """Add what the answering provider charges for the audio."""
         self.cost += self.trace.price * self.audio_seconds / 60
@@ -138,9 +162,9 @@ class Ticket:
         """Add what one member of an ensemble charges for the audio."""
         self.cost += card.price * self.audio_seconds / 60
 
-    def spend_tokens(self, tokens: int) -> None:
-        """Add what the answering provider charges for tokens."""
-        self.cost += self.trace.price * tokens / 1_000_000
+    def spend_tokens(self, prompt: int, completion: int) -> None:
+        """Add what the answering provider charges for tokens that are none of the client's."""
+        self.cost += self._price(prompt, completion)
 
     async def close(self, error: BaseException | None = None) -> None:
         """Settle and give back. The first call counts, further ones do nothing."""
@@ -160,18 +184,23 @@ class Ticket:
         A stream calls it before its last item leaves, so that a kill cannot come in between.
         """
         frames = 0 if self.is_paid else self._charged_frames()
-        if frames == 0:
+        prompt, completion = (0, 0) if self.is_paid else self._charged_tokens()
+        if frames == prompt == completion == 0:
             self.reservation.release(self.outcome)
             return
-        self.reservation.settle(
+        is_first = self.reservation.settle(
             self.outcome,
             frames=frames,
             rate=self.sample_rate,
             provider=self.provider or "",
             model=self.model or "",
-            cost=self.cost,
+            cost=self.cost + self._price(prompt, completion),
             attempts=self.attempts,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
         )
+        if is_first:
+            self.charged_tokens = prompt, completion
 
     def _charged_frames(self) -> int:
         # A failure is never charged; a client that left pays for what had reached it.
@@ -179,6 +208,18 @@ class Ticket:
             return self.frames
         is_charged = self.is_live or self.outcome in {"ok", "cancelled"}
         return self.served_frames if is_charged else 0
+
+    def _charged_tokens(self) -> tuple[int, int]:
+        if self.outcome not in {"ok", "cancelled"}:
+            return 0, 0
+        # The numbers are a provider's word: whatever it says, the ledger has to take the entry.
+        return (
+            min(max(0, self.prompt_tokens), MOST_TOKENS),
+            min(max(0, self.completion_tokens), MOST_TOKENS),
+        )
+
+    def _price(self, prompt: int, completion: int) -> float:
+        return (self.trace.price * prompt + self.trace.output_price * completion) / 1_000_000
 
     async def __aenter__(self) -> Self:
         return self

@@ -412,7 +412,7 @@ class Transcription:
                 return model.chat(evolve(request, model=candidate.card.id))
 
             reply = await self._answer(chat_plan, work, chat_wish)
-            self.ticket.spend_tokens(reply.prompt_tokens + reply.completion_tokens)
+            self.ticket.spend_tokens(reply.prompt_tokens, reply.completion_tokens)
             return reply.text
 
         return await in_english(spoken, seconds=self.request.audio.seconds, say=say)

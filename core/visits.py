@@ -56,6 +56,7 @@ class Visit:
     def record(self) -> RequestRecord:
         """Return what is known of it, for its log line and its metrics."""
         ticket = self.ticket
+        prompt_tokens, completion_tokens = ticket.charged_tokens if ticket else (0, 0)
         return RequestRecord(
             request_id=self.request_id,
             contract=self.contract,
@@ -70,6 +71,8 @@ class Visit:
             seconds=monotonic() - self.started,
             error=self.failure,
             told=self.told,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
         )
 
     def note(self) -> Note:

@@ -19,6 +19,7 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     model: str = ""
     provider: str = ""
     unit: str = "audio_seconds"
+    """`tokens` where nothing but tokens was served."""
     frames: int = 0
     rate: int = 0
     """Frames in one second, Hz; zero when nothing was served."""
@@ -31,16 +32,21 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """Microseconds since 1970, UTC."""
     settled_at: int
     """Microseconds since 1970, UTC."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
 
 class Sums(Struct, frozen=True, array_like=True):
-    """What one team used in a span of time."""
+    """What one key of a team used in a span of time."""
 
     team: str
+    key_id: str
     requests: int
     seconds: float
     cost: int
     """Billionths of a US dollar."""
+    tokens: int
+    """Of prompts and answers."""
 
 
 FIELDS = Entry.__struct_fields__
@@ -64,10 +70,11 @@ class EntryTable:
             await self._database.write(INSERT, [structs.asdict(entry) for entry in entries])
 
     async def sums(self, since: int) -> list[Sums]:
-        """Return each team's use from `since` (microseconds since 1970) on."""
+        """Return the use of each team's keys from `since` (microseconds since 1970) on."""
         sql = """
-            SELECT team, COUNT(*), SUM(seconds), CAST(SUM(cost) AS BIGINT)
-            FROM ledger_entries WHERE settled_at >= :since GROUP BY team
+            SELECT team, key_id, COUNT(*), SUM(seconds), CAST(SUM(cost) AS BIGINT),
+                CAST(SUM(prompt_tokens + completion_tokens) AS BIGINT)
+            FROM ledger_entries WHERE settled_at >= :since GROUP BY team, key_id
         """
         return convert(await self._database.fetch(sql, since=since), list[Sums])
 
@@ -75,7 +82,8 @@ class EntryTable:
         """Say whether a team's request was charged at or after `since`, microseconds since 1970."""
         sql = """
             SELECT 1 FROM ledger_entries
-            WHERE team = :team AND settled_at >= :since AND request_id = :request_id AND frames > 0
+            WHERE team = :team AND settled_at >= :since AND request_id = :request_id
+                AND (frames > 0 OR prompt_tokens > 0 OR completion_tokens > 0)
             LIMIT 1
         """
         rows = await self._database.fetch(sql, team=team, since=since, request_id=request_id)

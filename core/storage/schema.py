@@ -6,7 +6,7 @@ fresh folder most of all. A test holds that a file made by `SNAPSHOT` equals one
 migrations; every other database, and every older file, goes through Alembic.
 """
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision there is, oldest first; a database at another one is from a newer junctor."""
 
 HEAD = REVISIONS[-1]
@@ -51,6 +51,8 @@ SNAPSHOT = (
         outcome VARCHAR NOT NULL,
         created_at BIGINT NOT NULL,
         settled_at BIGINT NOT NULL,
+        prompt_tokens BIGINT DEFAULT 0 NOT NULL,
+        completion_tokens BIGINT DEFAULT 0 NOT NULL,
         CONSTRAINT pk_ledger_entries PRIMARY KEY (id)
     )
     """,

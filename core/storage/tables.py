@@ -9,7 +9,7 @@ Times are whole microseconds since 1970 (UTC) and money is whole billionths of a
 are exact in every database, and SQLite would lose a time zone.
 """
 
-from sqlalchemy import BigInteger, Index, MetaData
+from sqlalchemy import BigInteger, Index, MetaData, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -18,6 +18,8 @@ NAMES = {
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+ZERO = {"server_default": text("0")}
+"""What rows have that are older than a column."""
 
 
 class Table(SQLModel, registry=registry(metadata=MetaData(naming_convention=NAMES))):
@@ -58,7 +60,7 @@ class LedgerEntry(Table, table=True):
     model: str
     provider: str
     unit: str
-    """What `frames` counts: `audio_seconds` when `frames / rate` are seconds of audio."""
+    """`audio_seconds` where `frames / rate` are seconds of audio, `tokens` where only they count."""
     frames: int = Field(sa_type=BigInteger)
     rate: int = Field(sa_type=BigInteger)
     """Frames in one second, Hz; zero when nothing was served."""
@@ -70,6 +72,8 @@ class LedgerEntry(Table, table=True):
     """`ok`, `interrupted`, or why it ended."""
     created_at: int = Field(sa_type=BigInteger)
     settled_at: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger, sa_column_kwargs=ZERO)
+    completion_tokens: int = Field(sa_type=BigInteger, sa_column_kwargs=ZERO)
 
 
 class Artefact(Table, table=True):
