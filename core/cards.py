@@ -41,6 +41,20 @@ class Feature(StrEnum):
     """Chat: gives more than one answer (`n`)."""
 
 
+CHAT_FEATURES = frozenset(
+    {
+        Feature.TRANSLATION,
+        Feature.TOOLS,
+        Feature.STRUCTURED_OUTPUT,
+        Feature.IMAGES,
+        Feature.AUDIO,
+        Feature.LOGPROBS,
+        Feature.SEVERAL_ANSWERS,
+    }
+)
+"""What a chat model is taken to do of which nobody says more: it refuses by itself what it cannot."""
+
+
 class Tier(StrEnum):
     """How much accuracy the caller asks for."""
 
@@ -102,3 +116,13 @@ class ModelCard:
     def name(self) -> str:
         """`provider:id`, the name that is unique in a deployment."""
         return f"{self.provider}:{self.id}"
+
+    @property
+    def shared_id(self) -> str:
+        """The bare id by which callers mean it: of the model that it is a copy of, or its own."""
+        return self.replica_of or self.id
+
+    @property
+    def shared_name(self) -> str:
+        """`provider:shared_id`; the same for all replicas of a model."""
+        return f"{self.provider}:{self.replica_of or self.id}"

@@ -16,6 +16,7 @@ from junctor.core.accounts import Accounts, Principal
 from junctor.core.audio import open_clip
 from junctor.core.audio.clip import Clip
 from junctor.core.cards import Capability, Feature, Tier
+from junctor.core.chat.serving import Asked, Conversing
 from junctor.core.dispatch import Deadline
 from junctor.core.errors import OverloadedError
 from junctor.core.ledger import Ledger
@@ -222,6 +223,17 @@ class Gateway:
                     ticket.serve_part(event)
                     yield event
 
+    async def chat(self, ticket: Ticket, asked: Asked, wish: Wish) -> bytes:
+        """Continue a conversation; errors as in `transcribe`."""
+        return await self._conversing(ticket, asked, wish).answer()
+
+    def stream_chat(self, ticket: Ticket, asked: Asked, wish: Wish) -> AsyncGenerator[bytes, None]:
+        """Continue a conversation, event by event; errors as in `stream_transcribe`."""
+        return self._conversing(ticket, asked, wish).stream()
+
+    def _conversing(self, ticket: Ticket, asked: Asked, wish: Wish) -> Conversing:
+        return Conversing(ticket=ticket, hooks=self.hooks, asked=asked, wish=wish)
+
     def live_plan(self, ticket: Ticket, request: LiveRequest, choice: Choice) -> Plan:
         """
         Return the plan of a live session.
@@ -266,7 +278,9 @@ class Gateway:
         return transcript
 
 
-class _Chosen(TypedDict):
+class Chosen(TypedDict):
+    """What every wish has of a choice, and of the team that makes it."""
+
     model: str | None
     provider: str | None
     tier: Tier | None
@@ -276,12 +290,12 @@ class _Chosen(TypedDict):
     overlays: tuple[TierPolicy, ...]
 
 
-def _chosen(ticket: Ticket, choice: Choice) -> _Chosen:
+def chosen(ticket: Ticket, choice: Choice) -> Chosen:
     """Return what every wish has of a choice and of the team that makes it."""
     limits = ticket.principal.limits
     tier = choice.tier or Tier(ticket.snapshot.settings.policy.default_tier)
     of_team = cast("dict[str, TierPolicy]", limits.tiers).get(tier)
-    return _Chosen(
+    return Chosen(
         model=choice.model,
         provider=choice.provider,
         tier=tier,
@@ -297,7 +311,7 @@ def _live_wish(ticket: Ticket, request: LiveRequest, choice: Choice) -> Wish:
         capability=Capability.LIVE_TRANSCRIBE,
         language=request.language,
         allowed_languages=request.allowed_languages,
-        **_chosen(ticket, choice),
+        **chosen(ticket, choice),
     )
 
 
@@ -317,5 +331,5 @@ def wish_of(ticket: Ticket, request: TranscribeRequest, choice: Choice) -> Wish:
         features=needed - choice.wanted,
         bytes=len(request.audio.data),
         seconds=request.audio.seconds,
-        **_chosen(ticket, choice),
+        **chosen(ticket, choice),
     )

@@ -1,10 +1,12 @@
 """A wish, and the plan that policy makes of it: pure data."""
 
+import builtins
 from enum import StrEnum
 
 from attrs import field, frozen
 
 from junctor.conf.settings import TierPolicy
+from junctor.core.balance import Member
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
 
 
@@ -51,7 +53,7 @@ class Wish:
     """Chat: tokens of the prompt, at least; it may turn out to have more."""
     output_tokens: int = 0
     """Chat: the longest answer that is asked for, tokens; 0 where the request does not say."""
-    affinity: bytes = b""
+    affinity: builtins.bytes = b""
     """Chat: equal for requests that begin alike, whose cache one replica holds; empty for none."""
     team: str = ""
     allowed_models: tuple[str, ...] = ()
@@ -85,6 +87,12 @@ class Exclusion:
     """The cap that the audio exceeds, seconds, where that is the reason."""
     max_bytes: int | None = None
     """The cap that the upload exceeds, bytes, where that is the reason."""
+    max_tokens: int | None = None
+    """The bound that the request exceeds, tokens, where that is the reason."""
+    needed_tokens: int = 0
+    """Tokens that the request needs of that bound, at least."""
+    is_answer_long: bool = False
+    """Whether that bound is one of the answer alone: a shorter one would fit."""
 
     def __str__(self) -> str:
         return f"{self.model} ({self.reason})"
@@ -110,6 +118,10 @@ class Candidate:
     place: Place
     needs_language: bool = False
     """Whether it has to be told the language, which the request leaves open."""
+    member: Member | None = None
+    """How it stood in its pool; None for a model by itself."""
+    is_home: bool = False
+    """Whether it was chosen for the affinity of the request."""
 
 
 @frozen(kw_only=True)

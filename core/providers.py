@@ -148,7 +148,28 @@ class ChatModel(Provider, Protocol):
     """`Capability.CHAT`."""
 
     async def chat(self, request: ChatRequest, /) -> ChatReply:
-        """Continue a conversation."""
+        """
+        Continue a conversation.
+
+        Raises:
+            ProviderError: it failed; the subclass says how.
+
+        """
+
+    def stream_chat(self, request: ChatRequest, /) -> AsyncIterator[bytes]:
+        """
+        Continue a conversation, piece by piece.
+
+        Yields:
+            The bytes of a stream of server-sent events, cut anywhere: `chat.completion.chunk`
+            objects of OpenAI's dialect, that with `finish_reason` among them, one with `usage`
+            where that is known, and `[DONE]`, which may be left out. Closing the iterator stops
+            the work.
+
+        Raises:
+            ProviderError: it failed, or broke off; the subclass says how.
+
+        """
 
 
 PROTOCOLS: dict[Capability, type[object]] = {

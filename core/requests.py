@@ -140,20 +140,23 @@ class Identification:
 @frozen(kw_only=True)
 class ChatRequest:
     """
-    A conversation to be continued, in the OpenAI wire shape that every chat provider speaks.
+    A conversation to be continued.
 
-    Provisional: the chat contract will widen it.
+    It stays in the JSON that it came in, for that is what most providers take: OpenAI's chat
+    completions. `junctor.core.chat.dialect` reads it for those who have to look inside.
     """
 
-    messages: tuple[dict[str, object], ...]
+    body: bytes
+    """The document, checked by the contract; `model` and `stream` in it are the caller's."""
     model: str = ""
-    options: dict[str, object] = field(factory=dict)
+    """The candidate's own model id, which takes the place of the caller's."""
+    wants_usage: bool = False
+    """Whether the caller of a stream asked to be told what it took."""
 
 
 @frozen(kw_only=True)
 class ChatReply:
-    """The assistant's text and what it cost in tokens."""
+    """A whole answer."""
 
-    text: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    body: bytes
+    """A `chat.completion` of OpenAI's dialect, JSON."""

@@ -17,6 +17,8 @@ from attrs import define, evolve, field
 
 from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
+from junctor.core.chat.dialect import text_of
+from junctor.core.chat.flow import Tally, checked
 from junctor.core.dispatch import Order, failure
 from junctor.core.errors import (
     JunctorError,
@@ -396,6 +398,7 @@ class Transcription:
         """Write it down in its own language, then let a chat model say it in English."""
         chat_wish = Wish(
             capability=Capability.CHAT,
+            features=frozenset({Feature.TRANSLATION}),
             team=self.wish.team,
             allowed_models=self.wish.allowed_models,
         )
@@ -407,13 +410,18 @@ class Transcription:
         spoken = await self._written(spoken_wish, self.plan(spoken_wish))
 
         async def say(request: ChatRequest) -> str:
-            def work(candidate: Candidate) -> Awaitable[ChatReply]:
-                model = cast("ChatModel", self.ticket.snapshot.provider(candidate.card))
-                return model.chat(evolve(request, model=candidate.card.id))
+            tally = Tally(0)
+
+            async def work(candidate: Candidate) -> ChatReply:
+                card = candidate.card
+                model = cast("ChatModel", self.ticket.snapshot.provider(card))
+                reply = await model.chat(evolve(request, model=card.id))
+                checked(reply.body, card, tally)
+                return reply
 
             reply = await self._answer(chat_plan, work, chat_wish)
-            self.ticket.spend_tokens(reply.prompt_tokens, reply.completion_tokens)
-            return reply.text
+            self.ticket.spend_tokens(tally.prompt, tally.completion)
+            return text_of(reply.body)
 
         return await in_english(spoken, seconds=self.request.audio.seconds, say=say)
 

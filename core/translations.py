@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from attrs import evolve
 
+from junctor.core.chat.dialect import request_of
 from junctor.core.locales import primary
 from junctor.core.requests import ChatRequest
 from junctor.core.transcripts import Segment, Transcript
@@ -41,10 +42,7 @@ async def in_english(
 
 
 def _asked(text: str) -> ChatRequest:
-    return ChatRequest(
-        messages=(
-            {"role": "system", "content": TRANSLATOR},
-            {"role": "user", "content": text},
-        ),
-        options={"temperature": 0.0},
+    return request_of(
+        [{"role": "system", "content": TRANSLATOR}, {"role": "user", "content": text}],
+        temperature=0.0,
     )

@@ -22,9 +22,12 @@ from typing import ClassVar, cast
 
 import pytest
 import pytest_asyncio
+from attrs import evolve
 
 from junctor.core.audio.clip import Clip
-from junctor.core.cards import Capability, Feature
+from junctor.core.cards import Capability, Feature, ModelCard
+from junctor.core.chat.dialect import DONE, request_of, text_of
+from junctor.core.chat.flow import Flow, Tally, checked
 from junctor.core.errors import JunctorError, ProviderBusyError
 from junctor.core.providers import ChatModel, LanguageIdentifier, Provider, Transcriber
 from junctor.core.requests import ChatRequest, IdentifyRequest, TranscribeRequest
@@ -132,15 +135,39 @@ class ProviderConformance(
         assert 0 <= found.confidence <= 1
 
     async def test_chats(self, started: Provider) -> None:
-        """A conversation is continued."""
+        """A conversation is continued, and its tokens are told."""
         card = self._card(started, Capability.CHAT)
-        hello: dict[str, object] = {"role": "user", "content": "Hello"}
+        tally = Tally(0)
         async with asyncio.timeout(self.patience):
-            reply = await cast("ChatModel", started).chat(
-                ChatRequest(messages=(hello,), model=card.id)
-            )
+            reply = await cast("ChatModel", started).chat(_hello(card))
+        checked(reply.body, card, tally)
 
-        assert reply.text
+        assert text_of(reply.body)
+        assert tally.prompt
+        assert tally.completion
+
+    async def test_streams_chat(self, started: Provider) -> None:
+        """A conversation is continued piece by piece, to its end."""
+        card = self._card(started, Capability.CHAT)
+        source = cast("ChatModel", started).stream_chat(_hello(card))
+        flow = Flow(source, card, asked=card.id, prompt=0, wants_usage=True)
+        async with asyncio.timeout(self.patience):
+            events = [event async for event in flow]
+
+        assert events[-1].endswith(DONE)
+        assert flow.tally.completion
+
+    async def test_a_chat_that_is_left_stops(self, started: Provider) -> None:
+        """Whoever closes a stream of chat after its first piece is served again."""
+        card = self._card(started, Capability.CHAT)
+        async with asyncio.timeout(self.patience):
+            source = cast("ChatModel", started).stream_chat(_hello(card))
+            flow = Flow(source, card, asked=card.id, prompt=0, wants_usage=False)
+            await anext(flow)
+            await flow.aclose()
+            reply = await cast("ChatModel", started).chat(_hello(card))
+
+        assert text_of(reply.body)
 
     async def test_cancel_stops_the_work(
         self, started: Provider, clip: Clip, long_clip: Clip
@@ -234,3 +261,7 @@ class ProviderConformance(
             await self.stopped(provider)
         transcript = await self._transcribe(provider, clip)
         assert not transcript.is_empty, "the call after it heard nothing"
+
+
+def _hello(card: ModelCard) -> ChatRequest:
+    return evolve(request_of([{"role": "user", "content": "Hello"}]), model=card.id)

@@ -21,6 +21,7 @@ from attrs import define, frozen
 
 from junctor.core.audio.clip import SAMPLE_RATE
 from junctor.core.cards import Capability, Feature, ModelCard
+from junctor.core.chat.dialect import Answer, Choice, Delta, Usage, Writer, conversation_of
 from junctor.core.errors import ProviderBusyError, ProviderRejectedError
 from junctor.core.requests import (
     AlignRequest,
@@ -267,14 +268,23 @@ class FakeTranscriber:
             return Identification(language=language, confidence=0.9)
 
     async def chat(self, request: ChatRequest, /) -> ChatReply:
-        """Do the next step; its text is the reply, a word is a token."""
+        """Do the next step; its text is the reply, a word is a token, and so is each message."""
         with self._track(Capability.CHAT, request):
             pieces = [piece async for piece in _perform(self._next())]
-            return ChatReply(
-                text="".join(pieces),
-                prompt_tokens=len(request.messages),
-                completion_tokens=len(pieces),
-            )
+            usage = Usage.of(_turns(request), len(pieces))
+            choice = Choice(index=0, message=Answer("".join(pieces)), finish_reason="stop")
+            return ChatReply(body=Writer(request.model).whole([choice], usage))
+
+    async def stream_chat(self, request: ChatRequest, /) -> AsyncGenerator[bytes, None]:
+        """Do the next step, a word a chunk."""
+        with self._track(Capability.CHAT, request):
+            writer, words = Writer(request.model), 0
+            yield writer.chunk(Delta(role="assistant", content=""))
+            async for piece in _perform(self._next()):
+                words += 1
+                yield writer.chunk(Delta(content=piece))
+            yield writer.chunk(Delta(), finish="stop")
+            yield writer.usage(Usage.of(_turns(request), words))
 
     def _next(self) -> Step:
         return self.script.popleft() if self.script else self.then
@@ -340,6 +350,10 @@ def _found(request: AlignRequest, said: Sequence[str]) -> Alignment:
     return Alignment(
         words=words, confidence=geometric_mean(word.confidence or 0.0 for word in words)
     )
+
+
+def _turns(request: ChatRequest) -> int:
+    return len(conversation_of(request).messages)
 
 
 async def _perform(step: Step) -> AsyncIterator[str]:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from attrs import evolve, frozen
 
-from junctor.core.cards import Capability, Feature, ModelCard, Tier
+from junctor.core.cards import CHAT_FEATURES, Capability, Feature, ModelCard, Tier
 from junctor.core.locales import primary
 from junctor.plugins.remote.openai.settings import NAME, ModelSettings, ProviderSettings
 
@@ -214,13 +214,16 @@ def _changed(base: Served, settings: ModelSettings) -> Served:
         summary=_or(settings.summary, base.card.summary),
         capabilities=capabilities,
         locales=_or(settings.locales, base.card.locales),
-        features=_features(base.card, settings) if capabilities & _HEARS else frozenset(),
+        features=_features(base.card, settings, capabilities),
         media_types=_or(settings.media_types, base.card.media_types),
         max_bytes=_or(settings.max_bytes, base.card.max_bytes),
         max_seconds=_or(settings.max_seconds, base.card.max_seconds),
         quality=_or(settings.quality, base.card.quality),
         price=_or(settings.price, base.card.price),
         latency=_or(settings.latency, base.card.latency),
+        output_price=_or(settings.output_price, base.card.output_price),
+        context_tokens=_or(settings.context_tokens, base.card.context_tokens),
+        max_output_tokens=_or(settings.max_output_tokens, base.card.max_output_tokens),
         tiers=_or(settings.tiers, base.card.tiers),
     )
     return evolve(base, card=card, language_field=_or(settings.language_field, base.language_field))
@@ -235,7 +238,13 @@ def _capabilities(card: ModelCard, settings: ModelSettings) -> frozenset[Capabil
     return _switched(found, {Capability.STREAM_TRANSCRIBE: settings.streaming})
 
 
-def _features(card: ModelCard, settings: ModelSettings) -> frozenset[Feature]:
+def _features(
+    card: ModelCard, settings: ModelSettings, capabilities: frozenset[Capability]
+) -> frozenset[Feature]:
+    chats = _or(settings.chat_features, CHAT_FEATURES) & CHAT_FEATURES
+    said = chats if Capability.CHAT in capabilities else frozenset()
+    if not capabilities & _HEARS:
+        return said
     switches = {
         Feature.AUTO_LANGUAGE: settings.auto_language,
         Feature.WORD_TIMESTAMPS: settings.word_timestamps,
@@ -244,7 +253,7 @@ def _features(card: ModelCard, settings: ModelSettings) -> frozenset[Feature]:
         Feature.TRANSLATION: settings.translation,
         Feature.PROMPT: settings.prompt,
     }
-    return _switched(card.features, switches)
+    return _switched(card.features, switches) | said
 
 
 def _switched(known: frozenset[T], switches: Mapping[T, bool | None]) -> frozenset[T]:

@@ -7,8 +7,9 @@ import msgspec
 
 from junctor.core.audio import Clip
 from junctor.core.cards import Feature, ModelCard
+from junctor.core.chat.relay import ChatServer
 from junctor.core.errors import ProviderUnavailableError
-from junctor.core.net import Pool, RelayStream, Target, Upload, form_body, json_body
+from junctor.core.net import Pool, RelayStream, Target, Upload, form_body
 from junctor.core.requests import ChatReply, ChatRequest, LiveRequest, Task, TranscribeRequest
 from junctor.core.transcripts import (
     LiveEvent,
@@ -42,6 +43,13 @@ class OpenAIProvider:
         self._served = served_by(name, settings)
         self._base_url = settings.base_url.rstrip("/")
         self._headers = _headers(settings)
+        self._chats = ChatServer(
+            pool=pool,
+            url=f"{self._base_url}/chat/completions",
+            headers=self._headers,
+            timeout=settings.timeout,
+            tells_usage=settings.tells_usage,
+        )
         self._is_open = False
 
     @property
@@ -158,17 +166,13 @@ class OpenAIProvider:
         """
         target = Target(self._name, request.model)
         self._find(target)
-        answer = await self._pool.relay.post(
-            f"{self._base_url}/chat/completions",
-            headers=self._headers,
-            body=json_body(wire.chat_document(request)),
-            target=target,
-            within=self._settings.timeout,
-        )
-        try:
-            return wire.read_chat(answer.checked(target))
-        except msgspec.DecodeError as exc:
-            raise nonsense(target) from exc
+        return await self._chats.chat(request, target)
+
+    def stream_chat(self, request: ChatRequest, /) -> AsyncIterator[bytes]:
+        """Continue a conversation, in the server's own bytes; raises as `chat` does."""
+        target = Target(self._name, request.model)
+        self._find(target)
+        return self._chats.stream(request, target)
 
     async def _events(
         self, answer: RelayStream, request: TranscribeRequest, target: Target

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from junctor.conf.settings import Base, Count, Seconds, Secret, Share
-from junctor.core.cards import Capability, Tier
+from junctor.core.cards import Capability, Feature, Tier
 from junctor.core.errors import ConfigError
 from junctor.core.net import PoolLimits
 
@@ -54,7 +54,15 @@ class ModelSettings(Base, frozen=True, kw_only=True):
     quality: Share | None = None
     """0 (poor) to 1 (best known)."""
     price: Annotated[float, Meta(ge=0)] | None = None
-    """US dollars per minute of audio, or per million tokens."""
+    """US dollars per minute of audio, or per million tokens of the prompt."""
+    output_price: Annotated[float, Meta(ge=0)] | None = None
+    """US dollars per million tokens of the answer; without it, as `price`."""
+    context_tokens: Count | None = None
+    """Chat: tokens of prompt and answer together, at most."""
+    max_output_tokens: Count | None = None
+    """Chat: tokens of an answer, at most."""
+    chat_features: frozenset[Feature] | None = None
+    """Chat: what it does beside text; without it, all: `tools`, `structured-output`, `images` …"""
     latency: Seconds | None = None
     """Expected time for a short request, seconds."""
     tiers: frozenset[Tier] | None = None
@@ -78,6 +86,8 @@ class ProviderSettings(Base, frozen=True, kw_only=True):
     """`OpenAI-Project` header; empty for none."""
     timeout: Seconds = 600.0
     """Longest time for one call, however much the request's deadline leaves."""
+    tells_usage: bool = True
+    """It takes `stream_options`; without, tokens of streams are estimated where it says nothing."""
     default_models: bool | None = None
     """Whether OpenAI's own models are served unlisted; not given: at OpenAI's own URL only."""
     models: dict[str, ModelSettings] = field(default_factory=dict)

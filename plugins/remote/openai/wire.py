@@ -6,7 +6,7 @@ import msgspec
 from attrs import frozen
 
 from junctor.core.cards import Feature
-from junctor.core.requests import ChatReply, ChatRequest, Task, TranscribeRequest
+from junctor.core.requests import Task, TranscribeRequest
 from junctor.core.transcripts import Segment, Transcript, Word
 from junctor.plugins.remote.openai.cards import Served
 from junctor.plugins.remote.openai.languages import code_of
@@ -64,30 +64,15 @@ class WireTranscript(msgspec.Struct):
 
 
 class WireMessage(msgspec.Struct):
-    """What the assistant says, whole or in part."""
+    """What the server says, in part."""
 
     content: str | None = None
 
 
 class WireChoice(msgspec.Struct):
-    """One continuation of a chat, or one piece of a streamed transcript."""
+    """One piece of a streamed transcript."""
 
-    message: WireMessage | None = None
     delta: WireMessage | None = None
-
-
-class WireUsage(msgspec.Struct):
-    """What a chat cost."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class WireChat(msgspec.Struct):
-    """A chat completion."""
-
-    choices: list[WireChoice]
-    usage: WireUsage | None = None
 
 
 class WireEvent(msgspec.Struct):
@@ -118,7 +103,6 @@ class WireEvent(msgspec.Struct):
 
 
 _transcripts = msgspec.json.Decoder(WireTranscript)
-_chats = msgspec.json.Decoder(WireChat)
 _events = msgspec.json.Decoder(WireEvent)
 END_OF_STREAM = b"[DONE]"
 
@@ -218,29 +202,3 @@ def read_event(data: bytes) -> WireEvent:
 
     """
     return _events.decode(data)
-
-
-def chat_document(request: ChatRequest) -> dict[str, object]:
-    """Return the JSON document of a chat request; options never change model or streaming."""
-    options = {key: value for key, value in request.options.items() if key != "stream_options"}
-    return {**options, "model": request.model, "messages": request.messages, "stream": False}
-
-
-def read_chat(body: bytes) -> ChatReply:
-    """
-    Return the reply of a chat completion.
-
-    Raises:
-        msgspec.DecodeError: it is not one, or it has no choice.
-
-    """
-    wire = _chats.decode(body)
-    message = wire.choices[0].message if wire.choices else None
-    if message is None:
-        raise msgspec.ValidationError("no message")
-    usage = wire.usage or WireUsage()
-    return ChatReply(
-        text=message.content or "",
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-    )

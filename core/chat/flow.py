@@ -1,0 +1,382 @@
+"""
+A stream of one candidate on its way to the caller: checked, counted, and otherwise left as it is.
+
+The bytes go on as they came. Each event is looked into once (about a microsecond), for that tells
+an answer from a page of HTML, a whole answer from one that was cut off, and how many tokens there
+were when nobody says.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from math import ceil
+
+import msgspec
+from msgspec import Raw, Struct
+
+from junctor.core.cards import ModelCard
+from junctor.core.chat.counting import weight
+from junctor.core.chat.dialect import DONE, Usage, Writer
+from junctor.core.errors import ProviderAnswerError, ProviderError
+from junctor.core.net.faults import Target, status_error
+
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+"""Longest event that is waited for."""
+LINGER = 1.0
+"""Seconds that a server has to end its answer behind `[DONE]`."""
+_MAX_TOKENS = 1 << 31
+_NONE = Raw()
+
+
+class _Delta(Struct, gc=False):
+    content: object = None
+    reasoning_content: object = None
+    reasoning: object = None
+    refusal: object = None
+    tool_calls: Raw = _NONE
+    function_call: Raw = _NONE
+    audio: Raw = _NONE
+
+
+class _Choice(Struct, gc=False):
+    index: int = 0
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Event(Struct, gc=False):
+    id: str | None = None
+    choices: list[_Choice] | None = None
+    usage: Raw = _NONE
+    error: Raw = _NONE
+
+
+class _Used(Struct, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Code(Struct, gc=False):
+    code: object = None
+    status: object = None
+
+
+class _Whole(Struct, gc=False):
+    choices: list[Raw]
+    usage: Raw = _NONE
+
+
+_events = msgspec.json.Decoder(_Event)
+_wholes = msgspec.json.Decoder(_Whole)
+_used = msgspec.json.Decoder(_Used)
+_codes = msgspec.json.Decoder(_Code)
+
+
+class Naming:
+    """
+    Puts the name that the caller asked for in the place of the candidate's own.
+
+    Only that very name is replaced: a server that tells a more exact one (`gpt-x-2026-10-01`) is
+    left its word.
+    """
+
+    __slots__ = ("_forms",)
+
+    def __init__(self, own: str, asked: str) -> None:
+        self._forms: tuple[tuple[bytes, bytes], ...] = ()
+        if own != asked:
+            old, new = msgspec.json.encode(own), msgspec.json.encode(asked)
+            self._forms = tuple((key + old, key + new) for key in (b'"model":', b'"model": '))
+
+    def __call__(self, event: bytes) -> bytes:
+        """Return the bytes of one event, or of one whole answer, with the caller's name."""
+        for old, new in self._forms:
+            if old in event:
+                return event.replace(old, new, 1)
+        return event
+
+
+class Tally:
+    """Tokens of one conversation: as the server says, or as they seem to be."""
+
+    __slots__ = ("_pieces", "_prompt", "_said", "_weight")
+
+    def __init__(self, prompt: int) -> None:
+        self._prompt = prompt
+        self._pieces = 0
+        self._weight = 0.0
+        self._said: _Used | None = None
+
+    def hear(self, piece: str | bytes) -> None:
+        """Count a further piece of the answer; a token at least."""
+        self._pieces += 1
+        self._weight += weight(piece) if isinstance(piece, str) else len(piece) / 4
+
+    def say(self, raw: Raw) -> bool:
+        """Take over what the server says; False where it says nothing that can be."""
+        try:
+            said = _used.decode(raw)
+        except msgspec.DecodeError:
+            return False
+        if not (
+            0 <= said.prompt_tokens < _MAX_TOKENS and 0 <= said.completion_tokens < _MAX_TOKENS
+        ):
+            return False
+        if said.prompt_tokens or said.completion_tokens:
+            self._said = said
+        return self._said is not None
+
+    @property
+    def prompt(self) -> int:
+        """Tokens of the prompt."""
+        return self._said.prompt_tokens if self._said else self._prompt
+
+    @property
+    def completion(self) -> int:
+        """Tokens of the answer."""
+        return self._said.completion_tokens if self._said else self.heard
+
+    @property
+    def heard(self) -> int:
+        """Tokens of the answer that have come, by our own count."""
+        return max(self._pieces, ceil(self._weight))
+
+
+class Flow:
+    """
+    The events of one candidate, as the caller gets them: an asynchronous iterator of bytes.
+
+    The first item is the first that says something: a server that greets (`role` alone) and then
+    fails has not begun. The last one is `[DONE]`, with the usage before it where that was wanted.
+
+    Args:
+        source: bytes of server-sent events, cut anywhere.
+        card: who is asked.
+        asked: the name that the caller gave the model.
+        prompt: tokens of the prompt, estimated.
+        wants_usage: whether the caller wants to be told the usage.
+
+    Raises:
+        ProviderAnswerError: it makes no sense, or ends before the answer does.
+        ProviderError: the stream tells an error.
+
+    """
+
+    def __init__(
+        self, source: AsyncIterator[bytes], card: ModelCard, *, asked: str, prompt: int,
+        wants_usage: bool,
+    ) -> None:  # fmt: skip
+        self.tally = Tally(prompt)
+        self._source = source
+        self._target = Target(card.provider, card.id)
+        self._asked = asked
+        self._name = Naming(card.id, asked)
+        self._wants_usage = wants_usage
+        self._rest = b""
+        self._open: set[int] = set()
+        self._id = ""
+        self._has_finished = False
+        self._has_usage = False
+        self.has_begun = False
+        """Whether it has said something."""
+        self._is_done = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its last item has come."""
+        return self._is_done
+
+    def __aiter__(self) -> "Flow":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.is_done:
+            await self._drain()
+            raise StopAsyncIteration
+        return await self._next()
+
+    async def _next(self) -> bytes:
+        held = b""
+        while True:
+            try:
+                chunk = await anext(self._source)
+            except StopAsyncIteration:
+                return held + self._ended()
+            data = self._take(chunk)
+            if self.is_done:
+                return held + data + self._last_words()
+            if not self.has_begun:
+                held += data
+            elif data:
+                return held + data
+
+    async def aclose(self) -> None:
+        """Stop the candidate's work."""
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()
+
+    async def _drain(self) -> None:
+        """Read the end of the body behind `[DONE]`, so that its connection can be used again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                await anext(self._source, None)
+
+    def _take(self, chunk: bytes) -> bytes:
+        """Return what the caller gets of a chunk: the events that it completes."""
+        if self._rest:
+            chunk = self._rest + chunk
+        if b"\r" in chunk:
+            chunk = _unix(chunk)
+        end = chunk.rfind(b"\n\n") + 2
+        if end == 1:
+            self._keep(chunk)
+            return b""
+        if end == len(chunk):
+            self._rest = b""
+        else:
+            self._keep(chunk[end:])
+            chunk = chunk[:end]
+        if chunk.find(b"\n") == end - 2:  # one event of one line, as nearly all come
+            return self._event(chunk)
+        return b"".join(map(self._event, _framed(chunk)))
+
+    def _keep(self, rest: bytes) -> None:
+        if len(rest) > MAX_EVENT_BYTES:
+            raise self._nonsense("sent an event that is too long")
+        self._rest = rest
+
+    def _event(self, event: bytes) -> bytes:
+        """Look into one event; return it, or nothing where the caller has no use for it."""
+        if self._is_done or not event.startswith(b"data:"):
+            return b""  # a comment, which keeps the connection alive
+        data = event[5:].strip()
+        if data == b"[DONE]":
+            self._is_done = True
+            return b""
+        try:
+            seen = _events.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            raise self._nonsense("sent an event that cannot be understood") from exc
+        return self._name(event) if self._is_for_caller(seen) else b""
+
+    def _is_for_caller(self, seen: _Event) -> bool:
+        """Note what an event says; say whether the caller gets it."""
+        if _is_there(seen.error):
+            raise self._told(seen.error)
+        for choice in seen.choices or ():
+            self._choice(choice)
+        self._id = seen.id or self._id
+        if not _is_there(seen.usage):
+            return True
+        has_said = self.tally.say(seen.usage)
+        if seen.choices:
+            return True
+        self._has_usage = self._has_usage or (has_said and self._wants_usage)
+        return has_said and self._wants_usage
+
+    def _choice(self, choice: _Choice) -> None:
+        delta = choice.delta
+        if choice.finish_reason is not None:
+            self._open.discard(choice.index)
+            self.has_begun = self._has_finished = True
+        elif choice.index not in self._open:
+            self._open.add(choice.index)
+        if delta is None:
+            return
+        for text in (delta.content, delta.reasoning_content, delta.reasoning, delta.refusal):
+            if text:
+                self._hear(text if isinstance(text, str) else msgspec.json.encode(text))
+        for raw in (delta.tool_calls, delta.function_call, delta.audio):
+            if _is_there(raw) and raw != b"[]":
+                self._hear(bytes(raw))
+
+    def _hear(self, piece: str | bytes) -> None:
+        self.has_begun = True
+        self.tally.hear(piece)
+
+    def _ended(self) -> bytes:
+        """Return the last words of a body that ended without `[DONE]`."""
+        if self._rest.strip():
+            tail = self._take(b"\n\n")
+        elif not self._has_finished and not self._open:
+            raise self._nonsense("gave no answer")
+        else:
+            tail = b""
+        if self._is_done or (self._has_finished and not self._open):
+            self._is_done = True
+            return tail + self._last_words()
+        raise self._nonsense("cut its answer off")
+
+    def _last_words(self) -> bytes:
+        if not (self._open or self._has_finished):
+            raise self._nonsense("gave no answer")
+        if not self._wants_usage or self._has_usage:
+            return DONE
+        usage = Usage.of(self.tally.prompt, self.tally.completion)
+        return Writer(self._asked, self._id).usage(usage) + DONE
+
+    def _told(self, error: Raw) -> ProviderError:
+        """Return the error that the stream itself tells."""
+        try:
+            told = _codes.decode(error)
+        except msgspec.DecodeError:
+            told = _Code()
+        code = next((one for one in (told.code, told.status) if isinstance(one, int)), 0)
+        if 400 <= code < 600:  # noqa: PLR2004
+            return status_error(self._target, code, {}, bytes(error))
+        return self._nonsense("broke its answer off with an error")
+
+    def _nonsense(self, sentence: str) -> ProviderAnswerError:
+        return ProviderAnswerError(
+            f"{self._target.provider} {sentence}.",
+            provider=self._target.provider,
+            model=self._target.model,
+        )
+
+
+def checked(body: bytes, card: ModelCard, tally: Tally) -> None:
+    """
+    Let pass a whole answer, and count it.
+
+    Raises:
+        ProviderAnswerError: it is not one.
+
+    """
+    try:
+        whole = _wholes.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise _no_answer(card) from exc
+    if not whole.choices:
+        raise _no_answer(card)
+    if not (_is_there(whole.usage) and tally.say(whole.usage)):
+        for choice in whole.choices:
+            tally.hear(bytes(choice))
+
+
+def _no_answer(card: ModelCard) -> ProviderAnswerError:
+    return ProviderAnswerError(
+        f"{card.provider} gave an answer that cannot be understood.",
+        provider=card.provider,
+        model=card.id,
+    )
+
+
+def _unix(chunk: bytes) -> bytes:
+    """Return a chunk with plain line ends; one that may be half a pair waits at its end."""
+    waits = b"\r" if chunk.endswith(b"\r") else b""
+    whole = chunk[: len(chunk) - len(waits)]
+    return whole.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + waits
+
+
+def _framed(chunk: bytes) -> Iterator[bytes]:
+    """Yield the events of a chunk that have data, each on one line: JSON may be broken anywhere."""
+    for event in chunk.split(b"\n\n"):
+        lines = event.split(b"\n")
+        data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+        if data:
+            yield b"data: " + b" ".join(data) + b"\n\n"
+
+
+def _is_there(raw: Raw) -> bool:
+    return bool(raw) and raw != b"null"
