@@ -25,7 +25,10 @@ from junctor.core.errors import (
     NoCandidateError,
     ProviderBusyError,
     ProviderError,
+    ProviderRateLimitedError,
     ProviderRejectedError,
+    ProviderRestingError,
+    SaturatedError,
 )
 from junctor.core.health import Health
 from junctor.core.operations import (
@@ -85,9 +88,11 @@ def verdict(causes: Sequence[ProviderError]) -> JunctorError:
         return InvalidRequestError(
             "Every provider tried refused this request as invalid. Check the file and the options."
         )
-    if all(isinstance(cause, ProviderBusyError) for cause in causes):
-        busy = [f"{cause.provider} is busy" for cause in causes]
-        return NoCandidateError(busy, temporary=True)
+    if all(isinstance(cause, ProviderRestingError) for cause in causes):
+        resting = [f"{cause.provider} is left alone after failures" for cause in causes]
+        return NoCandidateError(resting, temporary=True)
+    if all(isinstance(cause, (ProviderBusyError, ProviderRateLimitedError)) for cause in causes):
+        return SaturatedError([f"{cause.provider} is busy" for cause in causes])
     return AllCandidatesFailedError(causes)
 
 

@@ -6,9 +6,11 @@ Every error junctor raises on purpose.
     JunctorError
     ├── RequestError                  the caller can mend it
     │   ├── InvalidRequestError       a field is wrong; `param` names it
+    │   │   └── ContextLengthError    more tokens than any candidate takes
     │   ├── UnsupportedOptionError    well formed, but no candidate can do it
     │   ├── MediaError                the upload is not usable audio
     │   ├── TooLargeError             more bytes than allowed
+    │   │   └── BodyTooLargeError     of a document that is no upload
     │   ├── TooLongError              more seconds than allowed
     │   ├── UnknownModelError         no such model; the known ones are named
     │   ├── AuthenticationError       no key, a wrong one, a revoked one
@@ -28,7 +30,9 @@ Every error junctor raises on purpose.
     │   ├── ProviderRejectedError     it refuses this very request (400, 413, 415, 422)
     │   ├── ProviderAnswerError       its answer makes no sense
     │   └── ProviderBusyError         its queue is full, try the next candidate
+    │       └── ProviderRestingError  it is left alone after failures, for a while
     ├── NoCandidateError              the plan is empty; says why for each
+    │   └── SaturatedError            whoever could serve it is busy
     ├── AllCandidatesFailedError      the plan was run to its end
     ├── DeadlineExceededError         the request's total time is used up
     ├── OverloadedError               the server itself is full or shutting down
@@ -61,6 +65,34 @@ class InvalidRequestError(RequestError, ValueError):
         self.param = param
 
 
+class ContextLengthError(InvalidRequestError):
+    """More tokens than any model that may serve the request takes."""
+
+    def __init__(self, *, needed: int, limit: int, is_answer_long: bool = False) -> None:
+        """
+        Build the sentence.
+
+        Args:
+            needed: tokens that the request needs at least: prompt and answer, or the answer alone.
+            limit: the most that there is of that.
+            is_answer_long: whether the answer alone is meant: a shorter one would fit.
+
+        """
+        if is_answer_long:
+            message = (
+                f"The request asks for an answer of {needed} tokens, and with this prompt {limit} is "
+                "the most that a model here gives. Lower max_tokens."
+            )
+        else:
+            message = (
+                f"The request needs at least {needed} tokens, prompt and answer together, and the "
+                f"largest context here is {limit}. Send fewer or shorter messages."
+            )
+        super().__init__(message, param="max_tokens" if is_answer_long else "messages")
+        self.needed = needed
+        self.limit = limit
+
+
 class UnsupportedOptionError(RequestError):
     """A well-formed wish that no candidate can fulfil."""
 
@@ -78,12 +110,26 @@ class MediaError(RequestError, ValueError):
 class TooLargeError(RequestError):
     """More bytes than allowed."""
 
-    param = "file"
+    param: str | None = "file"
 
     def __init__(self, *, limit_bytes: int) -> None:
         super().__init__(
             f"The upload is larger than the {limit_bytes} bytes allowed. "
             "Send a shorter or more compressed file."
+        )
+        self.limit_bytes = limit_bytes
+
+
+class BodyTooLargeError(TooLargeError):
+    """More bytes of a document than allowed."""
+
+    param = None
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        RequestError.__init__(
+            self,
+            f"The body is larger than the {limit_bytes} bytes allowed. Shorten the conversation, "
+            "or send smaller pictures.",
         )
         self.limit_bytes = limit_bytes
 
@@ -217,6 +263,10 @@ class ProviderBusyError(ProviderError):
     """Its queue is full: spill over to the next candidate instead of waiting."""
 
 
+class ProviderRestingError(ProviderBusyError):
+    """It failed again and again, and is left alone for a while."""
+
+
 class NoCandidateError(JunctorError):
     """Nothing can serve the request now; `excluded` says why for each candidate."""
 
@@ -229,6 +279,13 @@ class NoCandidateError(JunctorError):
             + ("; ".join(excluded) or "none is configured")
             + "."
         )
+
+
+class SaturatedError(NoCandidateError):
+    """All who could serve it have as much to do as they may; it will pass."""
+
+    def __init__(self, busy: Sequence[str]) -> None:
+        super().__init__(busy, temporary=True)
 
 
 class AllCandidatesFailedError(JunctorError):

@@ -30,6 +30,7 @@ from junctor.core.errors import (
     ProviderAnswerError,
     ProviderBusyError,
     ProviderError,
+    ProviderRestingError,
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
@@ -263,7 +264,7 @@ def broken(
 
     async def run() -> Opened[A]:
         if gate.is_open:
-            raise ProviderBusyError("It is left alone after failures.", provider=provider)
+            raise ProviderRestingError("It is left alone after failures.", provider=provider)
         started = monotonic()
         began = gate.clock() if is_live else None
 

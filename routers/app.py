@@ -20,7 +20,7 @@ from junctor.core.plugin_status import Stage, refuse_failures
 from junctor.core.plugins import Plugins
 from junctor.core.runtime import Runtime
 from junctor.core.telemetry import Telemetry
-from junctor.routers import demo, openai, speech_to_text, system, thai_asr
+from junctor.routers import chat, demo, openai, speech_to_text, system, thai_asr
 from junctor.routers.errors import error_handler, refusal_of
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.visits import VisitLayer
@@ -66,6 +66,7 @@ def _with_plugins(runtime: Runtime, settings: Settings) -> Litestar:
     """Add one plugin's routers after the other; one that does not fit is taken out whole."""
     ours = [
         openai.router(),
+        *chat.routers(),
         speech_to_text.router(),
         *thai_asr.routers(),
         demo.router(),

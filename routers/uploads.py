@@ -1,16 +1,19 @@
 """Uploads: forms with one file, read as they arrive and never beyond their bounds."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from litestar.types import Receive
 
 from junctor.core.dispatch import Deadline
-from junctor.core.errors import DeadlineExceededError, TooLargeError
+from junctor.core.errors import BodyTooLargeError, DeadlineExceededError, TooLargeError
 from junctor.core.presence import gone
 from junctor.routers.answers import Http
 from junctor.routers.multipart import FILE, Form, FormParser, boundary_of
+
+Take = Callable[[bytes], object]
+"""Takes a further piece of a body."""
 
 
 class Account(Protocol):
@@ -52,15 +55,41 @@ async def read_form(
         raise TooLargeError(limit_bytes=limit)
     boundary = boundary_of(headers.get(b"content-type", b"").decode("latin-1"))
     parser = FormParser(boundary, fields=fields, upload=upload)
-    try:
-        async with asyncio.timeout_at(account.deadline.at):
-            await _feed(parser, request.receive, account, limit)
-    except TimeoutError as exc:
-        raise DeadlineExceededError(seconds=account.deadline.seconds) from exc
+    await _feed(parser.feed, request.receive, account, limit=limit)
     return parser.close()
 
 
-async def _feed(parser: FormParser, receive: Receive, account: Account, limit: int) -> None:
+async def read_body(request: Http, account: Account, *, limit: int) -> bytes:
+    """
+    Read a body whole; arguments as in `read_form`.
+
+    Raises:
+        BodyTooLargeError: beyond `limit`; raised as soon as that is known.
+        ClientGoneError: the client left in the middle.
+        DeadlineExceededError: it came too slowly.
+        OverloadedError: the process holds as many uploads as it may.
+
+    """
+    pieces: list[bytes] = []
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise BodyTooLargeError(limit_bytes=limit)
+    try:
+        await _feed(pieces.append, request.receive, account, limit=limit)
+    except TooLargeError as exc:
+        raise BodyTooLargeError(limit_bytes=limit) from exc
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _feed(take: Take, receive: Receive, account: Account, *, limit: int) -> None:
+    try:
+        async with asyncio.timeout_at(account.deadline.at):
+            await _fed(take, receive, account, limit)
+    except TimeoutError as exc:
+        raise DeadlineExceededError(seconds=account.deadline.seconds) from exc
+
+
+async def _fed(take: Take, receive: Receive, account: Account, limit: int) -> None:
     total = 0
     while True:
         message = await receive()
@@ -72,6 +101,6 @@ async def _feed(parser: FormParser, receive: Receive, account: Account, limit: i
             raise TooLargeError(limit_bytes=limit)
         if piece:
             account.buffer(len(piece))
-            parser.feed(piece)
+            take(piece)
         if not message.get("more_body", False):
             return

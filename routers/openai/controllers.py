@@ -1,15 +1,17 @@
 """The paths of the OpenAI contract. Each handler decodes, calls the gateway, and encodes."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 
 import msgspec
 from litestar import Router, get, post
 from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.types import ASGIApp
 
 from junctor.contracts.openai import ModelCard, ModelList, TranscriptionForm, TranslationForm
+from junctor.core.cards import Capability
 from junctor.core.credentials import credential_of
 from junctor.core.errors import JunctorError, UnknownModelError
 from junctor.core.faces import ERROR_FACE
@@ -85,24 +87,34 @@ async def create_translation(request: Http, gateway: NamedDependency[Gateway]) -
             return _answered(ticket, transcript, asked, form)
 
 
-@get("/")
-async def list_models(request: Http, gateway: NamedDependency[Gateway]) -> ASGIApp:
-    """List what the caller's team may use."""
-    models = await _models(request, gateway)
-    return Answer(body=msgspec.json.encode(ModelList(data=tuple(map(_card, models)))))
+def model_handlers(*wanted: Capability) -> list[HTTPRouteHandler]:
+    """
+    Return the handlers that list models and show one.
 
+    Args:
+        wanted: capabilities of which a model has one at least; none for all models.
 
-@get("/{model:path}")
-async def show_model(
-    request: Http, gateway: NamedDependency[Gateway], model: FromPath[str]
-) -> ASGIApp:
-    """Show one model."""
-    name = model.removeprefix("/")
-    models = await _models(request, gateway)
-    found = next((one for one in models if name in {one.name, one.cards[0].name}), None)
-    if found is None:
-        raise UnknownModelError(name, [one.name for one in models])
-    return Answer(body=msgspec.json.encode(_card(found)))
+    """
+
+    @get("/")
+    async def list_models(request: Http, gateway: NamedDependency[Gateway]) -> ASGIApp:
+        """List what the caller's team may use."""
+        models = await _models(request, gateway, wanted)
+        return Answer(body=msgspec.json.encode(ModelList(data=tuple(map(_card, models)))))
+
+    @get("/{model:path}")
+    async def show_model(
+        request: Http, gateway: NamedDependency[Gateway], model: FromPath[str]
+    ) -> ASGIApp:
+        """Show one model."""
+        name = model.removeprefix("/")
+        models = await _models(request, gateway, wanted)
+        found = next((one for one in models if name in {one.name, one.cards[0].name}), None)
+        if found is None:
+            raise UnknownModelError(name, [one.name for one in models])
+        return Answer(body=msgspec.json.encode(_card(found)))
+
+    return [list_models, show_model]
 
 
 async def _admitted(request: Http, gateway: Gateway, operation: str) -> Ticket:
@@ -168,7 +180,9 @@ def _error_event(error: JunctorError, visit: Visit) -> bytes:
     return server_sent(OPENAI_FACE.envelope(refusal))
 
 
-async def _models(request: Http, gateway: Gateway) -> Sequence[PublicModel]:
+async def _models(
+    request: Http, gateway: Gateway, wanted: Collection[Capability]
+) -> Sequence[PublicModel]:
     visit = current_visit()
     visit.contract, visit.operation = CONTRACT, "models"
     principal = await gateway.accounts.authenticate(credential_of(request.headers))
@@ -176,9 +190,10 @@ async def _models(request: Http, gateway: Gateway) -> Sequence[PublicModel]:
     await gateway.rates.hit(principal)
     snapshot = gateway.enter()
     try:
-        return snapshot.models_for(principal.limits)
+        models = snapshot.models_for(principal.limits)
     finally:
         gateway.leave(snapshot)
+    return [one for one in models if not wanted or not one.capabilities.isdisjoint(wanted)]
 
 
 def _card(model: PublicModel) -> ModelCard:
@@ -199,7 +214,5 @@ def router() -> Router:
         route_handlers=[create_transcription, create_translation],
         opt={ERROR_FACE: OPENAI_FACE},
     )
-    models = Router(
-        "/v1/models", route_handlers=[list_models, show_model], opt={ERROR_FACE: SHARED_FACE}
-    )
+    models = Router("/v1/models", route_handlers=model_handlers(), opt={ERROR_FACE: SHARED_FACE})
     return Router("/", route_handlers=[audio, models])

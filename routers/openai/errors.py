@@ -8,6 +8,7 @@ from junctor.core.errors import (
     AuthenticationError,
     ClientGoneError,
     ConcurrencyLimitedError,
+    ContextLengthError,
     DeadlineExceededError,
     ForbiddenError,
     InsufficientBalanceError,
@@ -35,6 +36,7 @@ _SERVER = "server_error"
 OPENAI_ROWS: dict[type[JunctorError], ErrorRow] = {
     JunctorError: ErrorRow(500, _SERVER, "internal_error"),
     RequestError: ErrorRow(400, _INVALID),
+    ContextLengthError: ErrorRow(400, _INVALID, "context_length_exceeded"),
     UnsupportedOptionError: ErrorRow(400, _INVALID, "unsupported_value"),
     MediaError: ErrorRow(400, _INVALID, "invalid_file"),
     TooLargeError: ErrorRow(413, _INVALID, "file_too_large"),
