@@ -294,3 +294,19 @@ def test_command_line_goes_before_everything(write):
         load(path, {}, overrides={"server": {"port": -1}})
 
     assert (server.host, server.port) == ("x", 2)
+
+
+def test_key_with_limits_of_its_own(write):
+    """A team's table bounds its keys, and one of them by its prefix."""
+    path = write("[teams.a]\nkey_tokens_per_day = 5\nkeys.abcd1234.tokens_per_day = 9\n")
+    team = load(path, {}).teams["a"]
+
+    assert (team.tokens_per_day, team.key_tokens_per_day) == (None, 5)
+    assert team.keys["abcd1234"].tokens_per_day == 9
+
+
+def test_prefix_that_no_key_has(write):
+    """A limit under a whole key, or its label, would never count."""
+    error = refusal(write("[teams.a.keys.jn_abcd1234]\ntokens_per_day = 9\n"))
+
+    assert (error.key, "[a-z0-9]{8}" in str(error)) == ("teams.a.keys", True)

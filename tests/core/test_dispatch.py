@@ -71,6 +71,7 @@ class Bench:
     works: dict[str, list[Work]]
     policy: Policy = QUICK
     breaker: Breaker = field(factory=Breaker)
+    output_price: float | None = None
     asked: list[str] = field(factory=list, init=False)
     attempts: list[Attempt] = field(factory=list, init=False)
     trace: Trace = field(factory=Trace, init=False)
@@ -102,7 +103,8 @@ class Bench:
 
     @property
     def plan(self) -> Plan:
-        cards = [evolve(fake_card(name), price=0.5) for name in self.works]
+        answers = self.output_price
+        cards = [evolve(fake_card(name), price=0.5, output_price=answers) for name in self.works]
         return Plan(candidates=tuple(Candidate(card=c, place=Place.REQUESTED) for c in cards))
 
     def order(self, seconds: float) -> Order:
@@ -132,6 +134,7 @@ async def test_the_next_candidate_answers_when_one_fails() -> None:
             provider="fake",
             model="b",
             price=0.5,
+            output_price=0.5,
             causes=["fake:a ProviderRejectedError"],
         ),
     )
@@ -142,6 +145,17 @@ async def test_a_passing_error_is_tried_again_at_the_same_candidate() -> None:
     bench = Bench({"a": [fails(broke()), says("hi")], "b": [says("no")]})
 
     assert (await bench.answer(), bench.asked) == ("hi", ["a", "a"])
+
+
+@pytest.mark.parametrize(("on_card", "price"), [(None, 0.5), (2.0, 2.0), (0.0, 0.0)])
+async def test_the_trace_has_the_price_of_an_answer(on_card: float | None, price: float) -> None:
+    """A card without a price of its own for answers has one price for both."""
+    bench = Bench({"a": [says("hi")]}, output_price=on_card)
+    await bench.answer()
+    total = Trace()
+    total.add(bench.trace, has_answered=True)
+
+    assert (total.price, total.output_price) == (0.5, price)
 
 
 async def test_an_error_that_stays_is_not_tried_again() -> None:

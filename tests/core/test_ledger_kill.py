@@ -24,7 +24,8 @@ async def request(ledger, number):
         request_id=str(number), principal=principal, contract="openai", operation="transcribe"
     )
     await asyncio.sleep(0)
-    reservation.settle(frames=number, rate=16000)
+    reservation.hold_tokens(9)
+    reservation.settle(frames=number, rate=16000, prompt_tokens=number, completion_tokens=1)
     print(reservation.id, number, flush=True)
 
 async def main(folder):
@@ -59,14 +60,18 @@ async def test_ledger_after_kill(tmp_path: Path, after: int) -> None:
     database = Database(f"sqlite:///{tmp_path}/junctor.db")
     ledger = Ledger(tmp_path / "journal", database, settings=Settings)
     await ledger.open()
-    rows = await database.fetch("SELECT id, frames, outcome FROM ledger_entries")
-    seconds = ledger.totals("acme").seconds
+    rows = await database.fetch(
+        "SELECT id, frames, outcome, prompt_tokens, completion_tokens FROM ledger_entries"
+    )
+    totals = ledger.totals("acme")
     await ledger.close()
     await database.close()
     settled = {(row[0], row[1]) for row in rows if row[2] == "ok"}
 
     assert served <= settled
     assert len(settled - served) <= 1  # settled, and killed before it could say so
-    assert {row[2:] for row in rows} <= {("ok",), ("interrupted",)}
-    assert seconds == pytest.approx(sum(int(str(n)) for _, n in settled) / 16_000)
+    assert {row[2:] for row in rows if row[2] != "ok"} <= {("interrupted", 0, 0)}
+    assert all(row[3:] == (row[1], 1) for row in rows if row[2] == "ok")
+    assert totals.seconds == pytest.approx(sum(int(str(n)) for _, n in settled) / 16_000)
+    assert (totals.tokens, totals.held_tokens) == (sum(int(str(n)) + 1 for _, n in settled), 0)
     assert list((tmp_path / "journal").iterdir()) == []

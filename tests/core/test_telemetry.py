@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from attrs import evolve
 from structlog.testing import capture_logs
 
 from junctor.conf.settings import Telemetry as Settings
@@ -70,6 +71,19 @@ def test_audio_counts_only_when_served(error, served):
     value = telemetry.metrics.registry.get_sample_value("junctor_audio_seconds_total", LABELS)
 
     assert value == served
+
+
+def test_tokens_are_told_where_there_are_any():
+    """The line and the counters have those that were charged."""
+    telemetry = Telemetry(Settings())
+    with capture_logs() as lines:
+        telemetry.request(evolve(RECORD, prompt_tokens=7, completion_tokens=3, told={"id": "x"}))
+    value = telemetry.metrics.registry.get_sample_value
+    kinds = ("prompt", "completion")
+    counted = [value("junctor_tokens_total", {**LABELS, "kind": kind}) for kind in kinds]
+
+    assert [lines[0][key] for key in ("prompt_tokens", "completion_tokens", "id")] == [7, 3, "x"]
+    assert counted == [7, 3]
 
 
 def test_server_error_is_a_warning():

@@ -15,9 +15,16 @@ SETTINGS = Settings(storage=Storage(usage_batch=3, usage_interval=1000.0))
 NOON = 20_000 * DAY + DAY // 2
 
 
-def of(team: str = "acme", *, seconds_per_day: float | None = None) -> Principal:
-    limits = Team(audio_seconds_per_day=seconds_per_day)
-    return Principal(team=team, key_id="key", prefix="abcdefgh", limits=limits)
+def of(
+    team: str = "acme",
+    *,
+    key: str = "key",
+    prefix: str = "abcdefgh",
+    seconds_per_day: float | None = None,
+    limits: Team | None = None,
+) -> Principal:
+    limits = limits or Team(audio_seconds_per_day=seconds_per_day)
+    return Principal(team=team, key_id=key, prefix=prefix, limits=limits)
 
 
 class Server:
@@ -60,6 +67,11 @@ class Server:
     def serve(self, frames: int = 16_000, *, principal: Principal | None = None) -> str:
         reservation = self.reserve(principal)
         reservation.settle(frames=frames, rate=16_000)
+        return reservation.id
+
+    def chat(self, tokens: int, *, principal: Principal | None = None) -> str:
+        reservation = self.reserve(principal)
+        reservation.settle(prompt_tokens=tokens - tokens // 3, completion_tokens=tokens // 3)
         return reservation.id
 
     async def rows(self) -> list[tuple[object, ...]]:

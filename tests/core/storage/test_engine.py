@@ -96,12 +96,12 @@ async def test_ledger(database: Database, tmp_path: Path) -> None:
             with ledger.reserve(
                 request_id="r\x00", principal=principal, contract="openai", operation="transcribe"
             ) as reservation:
-                reservation.settle(frames=16_000, rate=16_000, cost=0.5)
+                reservation.settle(frames=16_000, rate=16_000, cost=0.5, prompt_tokens=2**31)
         totals = ledger.totals("many")
-        found.append((totals.requests, totals.seconds, totals.cost))
+        found.append((totals.requests, totals.seconds, totals.cost, totals.tokens))
         await ledger.close()
 
-    assert found == [(3, 3.0, 1.5), (6, 6.0, 3.0)]
+    assert found == [(3, 3.0, 1.5, 3 * 2**31), (6, 6.0, 3.0, 6 * 2**31)]
 
 
 async def test_stores(database: Database, tmp_path: Path) -> None:

@@ -97,3 +97,17 @@ def test_upgrade_from_an_older_one(revision: str, tmp_path: Path) -> None:
     by_snapshot(tmp_path / "b.db")
 
     assert schema(tmp_path / "a.db") == schema(tmp_path / "b.db")
+
+
+def test_older_rows_stay(tmp_path: Path) -> None:
+    """What was in the ledger before there were tokens is there after, and served none."""
+    run_alembic(f"sqlite+aiosqlite:///{tmp_path}/a.db", "0003")
+    values = ("id", "r", "acme", "k", "openai", "transcribe", "m", "p", "audio_seconds")
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db, db:
+        row = (*values, 32_000, 16_000, 2.0, 5, 1, "ok", 1, 2)
+        db.execute(f"INSERT INTO ledger_entries VALUES ({', '.join('?' * 17)})", row)
+    by_snapshot(tmp_path / "a.db")
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        found = db.execute("SELECT * FROM ledger_entries").fetchall()
+
+    assert found == [(*row, 0, 0)]
