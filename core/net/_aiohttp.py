@@ -1,4 +1,4 @@
-"""What extends aiohttp, apart, so that nothing else imports it before a pool is opened."""
+"""What extends aiohttp, apart, so that nothing else imports it before it is needed."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,21 +11,28 @@ from aiohttp import (
     ClientOSError,
     ClientRequest,
     ClientResponse,
+    ClientSession,
     ClientTimeout,
+    DummyCookieJar,
     ServerDisconnectedError,
+    TCPConnector,
     hdrs,
 )
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
+from attrs import define, field
 from yarl import URL
 
 from junctor.core.net.bodies import Body
+from junctor.core.net.pool import PoolLimits
 
 STALE_WINDOW = 1.0
 """A kept connection that breaks this soon was closed before it saw the request, seconds."""
 MAX_RESENDS = 3
+DNS_CACHE_SECONDS = 30
+USER_AGENT = "junctor"
 _SWITCHED = 101
 _LONGEST_REFUSAL = 65536
 
@@ -151,3 +158,72 @@ async def keep_refusal(request: ClientRequest, handler: ClientHandlerType) -> Cl
 def _is_resendable(request: ClientRequest) -> bool:
     is_reused = isinstance(request, Request) and request.is_reused
     return is_reused and not getattr(request.body, "consumed", False)
+
+
+def open_session(limits: PoolLimits) -> ClientSession:
+    """Return a session; whoever opens it closes it."""
+    return ClientSession(
+        connector=TCPConnector(
+            limit=limits.max_connections,
+            keepalive_timeout=limits.max_idle,
+            ttl_dns_cache=DNS_CACHE_SECONDS,
+        ),
+        cookie_jar=DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        request_class=Request,
+        middlewares=(resend_stale, keep_refusal),
+        timeout=ClientTimeout(total=None, sock_connect=limits.connect_timeout),
+        trust_env=limits.trust_env,
+    )
+
+
+@define(eq=False)
+class _Wire:
+    """An answer that came over the session."""
+
+    _response: ClientResponse
+    _parts: Parts | None
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
+
+    @property
+    def at_end(self) -> bool:
+        return self._response.content.at_eof()
+
+    async def next(self) -> bytes:
+        return await self._response.content.readany()
+
+    def close(self) -> None:
+        self._response.close()
+        if self._parts is not None:
+            self._parts.drop()
+
+
+@define(eq=False)
+class SessionClient:
+    """Sends the relay's requests over the session: the way through a proxy."""
+
+    _session: ClientSession
+    _limits: PoolLimits
+    faults: tuple[type[Exception], ...] = field(default=FAULTS, init=False)
+
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: Body | None, within: float
+    ) -> _Wire:
+        """Send a request and return its answer when the head of it is here; raises `FAULTS`."""
+        parts = None if body is None else Parts(body)
+        response = await self._session.request(
+            method,
+            address(url),
+            data=parts,
+            headers=headers,
+            allow_redirects=False,
+            timeout=timeout_of(within, self._limits.connect_timeout),
+        )
+        return _Wire(response, parts)

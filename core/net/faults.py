@@ -2,7 +2,7 @@
 Every way a network call fails, and which of our errors it is: one table, one status rule.
 
 Messages hold the provider's name, the status and a remedy. What the upstream wrote, keys and
-URLs are never in them. Classes are looked up by name, so that neither client is imported here.
+URLs are never in them. Classes are looked up by name, so that no client is imported here.
 """
 
 import math
@@ -40,6 +40,28 @@ class Target:
 _FAULTS: dict[str, tuple[type[ProviderError], str]] = {
     "builtins.TimeoutError": (ProviderTimeoutError, "did not answer in time"),
     "builtins.OSError": (ProviderUnavailableError, "could not be reached"),
+    "builtins.ConnectionRefusedError": (ProviderUnavailableError, "refused the connection"),
+    "socket.gaierror": (
+        ProviderUnavailableError,
+        "has a host name that cannot be resolved; check its base_url and the name servers",
+    ),
+    "ssl.SSLError": (
+        ProviderUnavailableError,
+        "offered no TLS connection that can be trusted; check its base_url and certificate",
+    ),
+    "junctor.NotUrlError": (ProviderRejectedError, "has a base_url that is not a URL"),
+    "junctor.HeaderError": (
+        ProviderRejectedError,
+        "would be sent a header with a line break or another character that none may hold",
+    ),
+    "junctor.NoAnswerError": (
+        ProviderUnavailableError,
+        "closed the connection instead of answering",
+    ),
+    "junctor.BrokenError": (ProviderUnavailableError, "broke the connection"),
+    "junctor.CutError": (ProviderAnswerError, "cut its answer off"),
+    "junctor.NotHttpError": (ProviderAnswerError, "does not speak HTTP/1.1"),
+    "junctor.CodingError": (ProviderAnswerError, "sent an answer that cannot be decompressed"),
     "aiohttp.ServerTimeoutError": (ProviderTimeoutError, "did not answer in time"),
     "aiohttp.ClientConnectorDNSError": (
         ProviderUnavailableError,
@@ -72,7 +94,7 @@ _FAULTS: dict[str, tuple[type[ProviderError], str]] = {
 
 
 def provider_error(fault: BaseException, target: Target) -> ProviderError:
-    """Return our error for a fault of either client; an error of ours is returned as it is."""
+    """Return our error for a fault of any client; an error of ours is returned as it is."""
     cause = fault.__cause__
     if cause is not None and _root(type(fault)) == "httpx" and _root(type(cause)) == "aiohttp":
         fault = cause  # the bridge calls every broken connection a connect timeout

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from junctor.core.net.connections import Connections
 from junctor.core.net.relay import Relay
+from junctor.core.net.wires import Client
 
 if TYPE_CHECKING:  # heavy: imported when the pool is opened
     import aiohttp
     import httpx
-
-DNS_CACHE_SECONDS = 30
-USER_AGENT = "junctor"
 
 
 @frozen(kw_only=True)
@@ -21,7 +20,8 @@ class PoolLimits:
     """The bounds of a pool. Times are seconds."""
 
     max_connections: int = 512
-    """Connections open at once, all hosts together; more requests wait for one."""
+    """Connections open at once, all hosts together; more requests wait for one. The relay's
+    requests have so many, WebSockets and the httpx door together as many again."""
     max_idle: float = 30.0
     """Time that an unused connection is kept."""
     connect_timeout: float = 5.0
@@ -45,6 +45,7 @@ class Pool:
     limits: PoolLimits = field(factory=PoolLimits)
     _users: int = field(default=0, init=False)
     _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _connections: Connections | None = field(default=None, init=False)
     _session: "aiohttp.ClientSession | None" = field(default=None, init=False)
     _relay: Relay | None = field(default=None, init=False)
     _http: "httpx.AsyncClient | None" = field(default=None, init=False)
@@ -64,7 +65,7 @@ class Pool:
         Wrap its use in `network_faults`. Answers are bounded as the relay's are; redirects and
         cookies are not followed or kept.
         """
-        session = self.relay.session
+        session = await self._with_session()
         if self._http is None:
             await asyncio.to_thread(import_module, "httpx_aiohttp")
         if self._http is None:
@@ -76,38 +77,44 @@ class Pool:
     async def open(self) -> None:
         """Open it for one more user."""
         async with self._lock:
-            if self._session is None:
-                await asyncio.to_thread(import_module, "aiohttp")
-                self._session = self._open_session()
-                self._relay = Relay(self._session, self.limits)
+            if self._relay is None:
+                self._relay = Relay(await self._client(), self._with_session, self.limits)
             self._users += 1
 
-    def _open_session(self) -> "aiohttp.ClientSession":
-        import aiohttp
+    async def _client(self) -> Client:
+        if not self.limits.trust_env:
+            self._connections = Connections(self.limits)
+            return self._connections
+        await asyncio.to_thread(import_module, "aiohttp")  # which knows proxies
+        from junctor.core.net._aiohttp import SessionClient
 
-        from junctor.core.net._aiohttp import Request, keep_refusal, resend_stale
+        return SessionClient(self._opened_session(), self.limits)
 
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self.limits.max_connections,
-                keepalive_timeout=self.limits.max_idle,
-                ttl_dns_cache=DNS_CACHE_SECONDS,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            request_class=Request,
-            middlewares=(resend_stale, keep_refusal),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect_timeout),
-            trust_env=self.limits.trust_env,
-        )
+    async def _with_session(self) -> "aiohttp.ClientSession":
+        """Return the aiohttp session, which most gateways never need."""
+        if self._session is None:
+            await asyncio.to_thread(import_module, "aiohttp")
+        _ = self.relay  # raises where the pool was closed meanwhile
+        return self._opened_session()
+
+    def _opened_session(self) -> "aiohttp.ClientSession":
+        from junctor.core.net._aiohttp import open_session
+
+        if self._session is None:
+            self._session = open_session(self.limits)
+        return self._session
 
     async def close(self) -> None:
         """Leave it; the last user to leave closes every connection."""
         async with self._lock:
             self._users = max(0, self._users - 1)
-            if self._users or self._session is None:
+            if self._users:
                 return
+            connections, self._connections = self._connections, None
             session, self._session, self._relay, self._http = self._session, None, None, None
-            if session.connector is not None:
-                await session.connector.close(abort_ssl=True)
-            await session.close()
+            if connections is not None:
+                await connections.close()
+            if session is not None:
+                if session.connector is not None:
+                    await session.connector.close(abort_ssl=True)
+                await session.close()

@@ -1,6 +1,6 @@
-"""The quick door to the pool: our own small interface over the aiohttp session."""
+"""The quick door to the pool: a small interface, and every fault as an error of ours."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,11 @@ from junctor.core.net.bodies import Body
 from junctor.core.net.events import EventParser, EventTooLongError, ServerEvent
 from junctor.core.net.faults import Target, provider_error, shown_cause, status_error
 from junctor.core.net.sockets import Socket, opened
+from junctor.core.net.wires import Client, CutError, Wire
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from junctor.core.net._aiohttp import Parts
     from junctor.core.net.pool import PoolLimits
 
 OK = range(200, 300)
@@ -50,8 +50,7 @@ class RelayStream:
     status: int
     headers: Mapping[str, str]
     """Lookups ignore case."""
-    _response: "aiohttp.ClientResponse"
-    _parts: "Parts | None"
+    _wire: Wire | None
     _faults: tuple[type[Exception], ...]
     _target: Target
     _left: int
@@ -63,9 +62,9 @@ class RelayStream:
 
     def close(self) -> None:
         """Give the connection back, or drop it where something is left on it."""
-        self._response.close()
-        if self._parts is not None:
-            self._parts.drop()
+        wire, self._wire = self._wire, None  # which soon carries the answer to another
+        if wire is not None:
+            wire.close()
 
     async def check(self) -> None:
         """
@@ -91,8 +90,10 @@ class RelayStream:
 
     async def next(self) -> bytes:
         """Return what has arrived and was not returned yet, b"" at the end; else as `chunks`."""
+        if self._wire is None:
+            raise provider_error(CutError(), self._target)
         try:
-            chunk = await self._response.content.readany()
+            chunk = await self._wire.next()
         except self._faults as exc:
             raise provider_error(exc, self._target) from shown_cause(exc)
         self._left -= len(chunk)
@@ -103,7 +104,7 @@ class RelayStream:
     async def read(self) -> bytes:
         """Return the whole body; raises as `chunks` does."""
         first = await self.next()
-        if self._response.content.at_eof():
+        if self._wire is None or self._wire.at_end:
             return first
         pieces = [first]
         while chunk := await self.next():
@@ -126,14 +127,15 @@ class RelayStream:
 @define(eq=False)
 class Relay:
     """
-    Sends requests over the pool's session and tells every fault as an error of ours.
+    Sends requests over kept connections and tells every fault as an error of ours.
 
     Cancelling the task, or leaving the block of `stream`, closes the upstream connection unless
     its answer was read to the end. Nothing is retried, but a request that went out on a kept
     connection which the peer was just closing goes out again on another.
     """
 
-    session: "aiohttp.ClientSession"
+    _client: Client
+    _session: "Callable[[], Awaitable[aiohttp.ClientSession]]"
     _limits: "PoolLimits"
 
     async def post(
@@ -210,11 +212,12 @@ class Relay:
             ProviderError: it cannot be opened; the subclass says why.
 
         """
+        session = await self._session()
         from junctor.core.net._aiohttp import UpgradeRefusedError
 
         try:
             async with opened(
-                self.session,
+                session,
                 url,
                 headers,
                 target=target,
@@ -226,7 +229,7 @@ class Relay:
             answer = RelayAnswer(status=exc.status, headers=exc.headers, body=exc.body)
             raise (fault or _by_status)(target, answer) from exc
 
-    async def _send(  # one call site of aiohttp
+    async def _send(
         self,
         method: str,
         url: str,
@@ -236,26 +239,15 @@ class Relay:
         target: Target,
         within: float,
     ) -> RelayStream:
-        from junctor.core.net import _aiohttp
-
-        parts = None if body is None else _aiohttp.Parts(body)
         try:
-            response = await self.session.request(
-                method,
-                _aiohttp.address(url),
-                data=parts,
-                headers=headers,
-                allow_redirects=False,
-                timeout=_aiohttp.timeout_of(within, self._limits.connect_timeout),
-            )
-        except _aiohttp.FAULTS as exc:
+            wire = await self._client.send(method, url, headers=headers, body=body, within=within)
+        except self._client.faults as exc:
             raise provider_error(exc, target) from shown_cause(exc)
         return RelayStream(
-            status=response.status,
-            headers=response.headers,
-            response=response,
-            parts=parts,
-            faults=_aiohttp.FAULTS,
+            status=wire.status,
+            headers=wire.headers,
+            wire=wire,
+            faults=self._client.faults,
             target=target,
             left=self._limits.max_answer_bytes,
         )
