@@ -204,15 +204,21 @@ class Dispatcher:
             ProviderError: the stream breaks after its first item.
 
         """
+        opened = await self.open(plan, open_, order)
+        async with aclosing(opened.items()) as items:
+            async for item in items:
+                yield item
+
+    async def open(
+        self, plan: Plan, open_: Callable[[Candidate], AsyncIterator[A]], order: Order
+    ) -> Opened[A]:
+        """Return the stream of the first candidate that gives an item; its items are to be read."""
 
         def contain(candidate: Candidate) -> Operation[A]:
             card = candidate.card
             return streamed(lambda: open_(candidate), provider=card.provider, model=card.id)
 
-        opened: Opened[A] = await self._operation(plan, contain, order)()
-        async with aclosing(opened.items()) as items:
-            async for item in items:
-                yield item
+        return await self._operation(plan, contain, order)()
 
     def _operation(self, plan: Plan, contain: Contained[A], order: Order) -> Operation[A]:
         last = len(plan.candidates) - 1
@@ -224,7 +230,8 @@ class Dispatcher:
                 )
                 is_last = number == last and not order.is_optional
                 first_by = order.deadline.share(self.policy, is_last=is_last)
-                order.trace.price = price = candidate.card.price
+                price = candidate.card.price_of(order.blank.capability)
+                order.trace.price = price
                 output_price = candidate.card.output_price
                 order.trace.output_price = price if output_price is None else output_price
                 patience = None if is_last else self.policy.max_pause

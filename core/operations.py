@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import partial
 from time import monotonic
+from types import TracebackType
 from typing import Generic, TypeVar
 
 import structlog
@@ -35,6 +36,7 @@ from junctor.core.errors import (
     ProviderUnavailableError,
 )
 from junctor.core.health import Gate
+from junctor.core.stalls import StallWatch
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -108,27 +110,41 @@ Operation = Callable[[], Awaitable[Opened[A]]]
 """Does the work anew each time it is called, as far as its first item."""
 
 
-@contextmanager
-def translated(*, provider: str, model: str) -> Iterator[None]:
+class translated:  # noqa: N801  # a context manager, spelled as one
     """Turn whatever foreign code raises into an error of the tree; log what is a defect."""
-    try:
-        yield
-    except JunctorError:
-        raise
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        raise ProviderUnavailableError(
-            "It cancelled its own work.", provider=provider, model=model
-        ) from None
-    except Exception as exc:  # the boundary to foreign code
-        _log.warning("provider_defect", provider=provider, model=model, exc_info=True)
-        raise ProviderAnswerError(
-            f"It failed in an unexpected way ({type(exc).__name__}).",
-            provider=provider,
-            model=model,
-        ) from exc
+
+    __slots__ = ("_model", "_provider")
+
+    def __init__(self, *, provider: str, model: str) -> None:
+        self._provider = provider
+        self._model = model
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None or isinstance(error, JunctorError):
+            return
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                return
+            raise ProviderUnavailableError(
+                "It cancelled its own work.", provider=self._provider, model=self._model
+            ) from None
+        if not isinstance(error, Exception):
+            return
+        _log.warning("provider_defect", provider=self._provider, model=self._model, exc_info=True)
+        raise ProviderAnswerError(  # the boundary to foreign code
+            f"It failed in an unexpected way ({type(error).__name__}).",
+            provider=self._provider,
+            model=self._model,
+        ) from error
 
 
 def answered(work: Callable[[], Awaitable[A]], *, provider: str, model: str) -> Operation[A]:
@@ -185,13 +201,14 @@ def timed(
             is no fault: nothing is bounded then after the first item.
 
     """
-    now = asyncio.get_running_loop().time
 
     async def run() -> Opened[A]:
         opened = await _bounded(operation, first_by, provider)
         inner = opened.more
         if inner is not None and pause is not None:
-            opened.more = lambda: _bounded(inner, min(all_by, now() + pause), provider)
+            watch = StallWatch(pause, all_by, provider)
+            opened.more = partial(watch.wait, inner)
+            opened.ends.append(lambda _: watch.close())
         return opened
 
     return run

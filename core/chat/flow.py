@@ -134,7 +134,8 @@ class Tally:
     @property
     def completion(self) -> int:
         """Tokens of the answer."""
-        return self._said.completion_tokens if self._said else self.heard
+        said = self._said.completion_tokens if self._said else 0
+        return said or self.heard
 
     @property
     def heard(self) -> int:
@@ -272,6 +273,8 @@ class Flow:
         has_said = self.tally.say(seen.usage)
         if seen.choices:
             return True
+        if not self._has_finished:
+            return False  # an early word about the prompt, for those who leave
         self._has_usage = self._has_usage or (has_said and self._wants_usage)
         return has_said and self._wants_usage
 

@@ -69,9 +69,9 @@ class Conversing:
         """
         plan, order = self._planned()
         ticket = self.ticket
-        events = ticket.snapshot.dispatcher.stream(plan, self._opened, order)
         try:
-            async with aclosing(events):
+            opened = await ticket.snapshot.dispatcher.open(plan, self._opened, order)
+            async with aclosing(opened.items()) as events:
                 async for data in events:
                     if self._flow is not None and self._flow.is_done:
                         self._served()
