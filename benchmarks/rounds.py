@@ -9,9 +9,12 @@ import uvloop
 from attrs import define, field
 
 from benchmarks.load import Load, run
-from benchmarks.targets import UPSTREAM_CORE, Target
+from benchmarks.targets import TARGET_CORE, UPSTREAM_CORE, Target, busy
 
-HEAD = f"{'':10} {'rps':>8} {'CPU us':>8} {'core':>5} {'p99@N ms':>9} {'+p50@1 ms':>10} {'+p99@1 ms':>10}"
+HEAD = (
+    f"{'':10} {'rps':>8} {'CPU us':>8} {'core':>5} {'others':>6} {'p99@N ms':>9} "
+    f"{'+p50@1 ms':>10} {'+p99@1 ms':>10}"
+)
 
 
 @define(kw_only=True)
@@ -25,22 +28,27 @@ class Seen:
     together: list[Load] = field(factory=list)
     cpu: list[float] = field(factory=list)
     """CPU seconds per request with many connections."""
+    others: list[float] = field(factory=list)
+    """Share of the targets' core that other processes took, unless niced."""
 
     def measure(self, *, connections: int, seconds: float) -> None:
         """Run one round: one connection alone, then many together."""
         port = self.target.port
         self.alone.append(uvloop.run(run(port, self.payload, connections=1, seconds=seconds / 2)))
-        before = self.target.cpu_seconds()
+        before, worked = self.target.cpu_seconds(), busy()
         load = uvloop.run(run(port, self.payload, connections=connections, seconds=seconds))
         answers = len(load.latencies)
         if load.errors or not answers:
             raise RuntimeError(f"{self.target.name}: {load.errors} errors, {answers} answers")
-        self.cpu.append((self.target.cpu_seconds() - before) / answers)
+        used = self.target.cpu_seconds() - before
+        is_there = TARGET_CORE in os.sched_getaffinity(self.target.pid)
+        self.others.append((busy() - worked - used * is_there) / load.seconds)
+        self.cpu.append(used / answers)
         self.together.append(load)
 
     def forget(self) -> None:
         """Forget the rounds so far."""
-        for figures in (self.alone, self.together, self.cpu):
+        for figures in (self.alone, self.together, self.cpu, self.others):
             figures.clear()
 
     def wait(self, share: float) -> float:
@@ -48,13 +56,19 @@ class Seen:
         return statistics.median(one.percentile(share) for one in self.alone)
 
     def row(self, direct: Self) -> str:
-        """Write its figures; `core` says how much of its core it used, so whether it was the limit."""
+        """
+        Write its figures.
+
+        A target that used less than its core, though others took none of it, was not the limit.
+
+        """
         median = statistics.median
         rate, cpu = median(one.rate for one in self.together), median(self.cpu)
         p99 = median(one.percentile(0.99) for one in self.together)
         added = [1000 * (self.wait(share) - direct.wait(share)) for share in (0.5, 0.99)]
         return (
             f"{self.target.name:10} {rate:8.0f} {1e6 * cpu:8.0f} {rate * cpu:5.0%} "
+            f"{max(0.0, median(self.others)):6.0%} "
             f"{1000 * p99:9.1f} {added[0]:10.2f} {added[1]:10.2f}"
         )
 

@@ -11,9 +11,10 @@ from time import perf_counter
 from attrs import define, field, frozen
 
 from benchmarks.captions.dictation import FRAME_SECONDS
-from benchmarks.captions.servers import INSTANT, Target, bare, busy, junctor
+from benchmarks.captions.servers import INSTANT, Target, bare, junctor
 from benchmarks.captions.speech import silence
 from benchmarks.captions.wire import Wire, percentile, play, text
+from benchmarks.targets import busy
 
 LAG = 0.050
 """By how much a frame may lag, 95th percentile, seconds."""

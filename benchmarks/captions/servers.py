@@ -13,10 +13,9 @@ from tempfile import TemporaryDirectory
 from attrs import define, field
 
 from benchmarks.captions.wire import Wire, text
-from benchmarks.targets import free_port, wait_for
+from benchmarks.targets import TARGET_CORE, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET_CORE, LOAD_CORE = 0, 1
 PREFIX = "/api/thai-asr"
 
 CONFIG = """
@@ -53,20 +52,6 @@ allow = ["instant"]
 """
 _ENTRY_POINT = "[junctor]\ninstant = benchmarks.captions.instant\n"
 _METADATA = "Metadata-Version: 2.1\nName: junctor-benchmark-instant\nVersion: 1.0\n"
-
-
-def busy(core: int = TARGET_CORE) -> float:
-    """
-    Return the seconds that a core has worked so far, for anybody, its hypervisor included.
-
-    Without what is niced, which steps back.
-    """
-    for line in Path("/proc/stat").read_text().splitlines():
-        name, *ticks = line.split()
-        if name == f"cpu{core}":
-            user, _, system, _, _, *rest = map(int, ticks[:8])
-            return (user + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
-    raise LookupError(core)
 
 
 @define(kw_only=True)

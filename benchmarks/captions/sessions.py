@@ -11,9 +11,10 @@ from time import perf_counter
 from attrs import define
 
 from benchmarks.captions.dictation import Dictation, Waits, milliseconds, staggered
-from benchmarks.captions.servers import TINY, Target, busy, junctor
+from benchmarks.captions.servers import TINY, Target, junctor
 from benchmarks.captions.speech import Utterance, utterances
 from benchmarks.captions.wire import percentile, play
+from benchmarks.targets import busy
 
 _OPEN = 0.4  # of the time before it is measured: there sessions begin one after the other
 _GROWTH = 1.3

@@ -1,0 +1,1 @@
+"""Chat through a gateway: requests beside peers, slow streams beside peers, and memory."""
