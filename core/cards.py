@@ -95,8 +95,10 @@ class ModelCard:
     """0 (poor) to 1 (best known); the rank that policy's weights multiply."""
     price: float = 0.0
     """US dollars per minute of audio (speech) or per million tokens of the prompt (chat)."""
+    prompt_price: float | None = None
+    """US dollars per million tokens of the prompt (chat), where `price` is that of audio."""
     output_price: float | None = None
-    """US dollars per million tokens of the answer (chat); None: as `price`."""
+    """US dollars per million tokens of the answer (chat); None: as that of the prompt."""
     context_tokens: int | None = None
     """Chat: tokens of prompt and answer together, at most; None where unknown."""
     max_output_tokens: int | None = None
@@ -111,6 +113,12 @@ class ModelCard:
     """Expected seconds for a short request, before anything was observed."""
     tiers: frozenset[Tier] = field(default=frozenset(Tier))
     """The accuracy tiers it is fit for."""
+
+    def price_of(self, capability: Capability) -> float:
+        """Return what work of a kind costs, US dollars: a minute, or (chat) per million tokens."""
+        if capability is Capability.CHAT and self.prompt_price is not None:
+            return self.prompt_price
+        return self.price
 
     @property
     def name(self) -> str:

@@ -158,7 +158,7 @@ class _Draft:
         self.excluded += reasons
 
     def _take(self, card: ModelCard, place: Place) -> None:
-        hearing = sum(not is_deaf(one.card) for one in self.candidates)
+        hearing = sum(not self._is_deaf(one.card) for one in self.candidates)
         if hearing < self.planner.policy.max_candidates:
             self.candidates.append(self._candidate(card, place))
 
@@ -182,7 +182,7 @@ class _Draft:
         return evolve(plan, is_hedged=bool(rules.hedge) and len(candidates) > 1)
 
     def _lend_ears(self) -> None:
-        if not self.candidates or not is_deaf(self.candidates[0].card):
+        if not self.candidates or not self._is_deaf(self.candidates[0].card):
             return
         for name in self._ranked() if len(self.candidates) == 1 else ():
             self.consider([name], Place.EARS)
@@ -193,7 +193,7 @@ class _Draft:
 
     def _ensemble(self, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
         """Return the first choice that hears, and who is asked with it; empty for nobody."""
-        hearing = [one for one in candidates if not is_deaf(one.card)]
+        hearing = [one for one in candidates if not self._is_deaf(one.card)]
         members = {one.card.name: one for one in hearing[:1]}
         for one in self.rules.ensemble:
             for name in self._of_provider(one):
@@ -227,11 +227,11 @@ class _Draft:
     def _ranked(self) -> list[str]:
         cards = self.catalog.cards.values()
         wanted = self.wish.capability
-        return self._sorted(one for one in cards if serves(one, wanted) and not is_deaf(one))
+        return self._sorted(one for one in cards if serves(one, wanted) and not self._is_deaf(one))
 
     def _sorted(self, cards: Iterable[ModelCard]) -> list[str]:
         cards = list(cards)
-        dearest = max((card.price for card in cards), default=0.0) or 1.0
+        dearest = max((self._price(card) for card in cards), default=0.0) or 1.0
         slowest = max((self._latency(card) for card in cards), default=0.0) or 1.0
         weights = self.rules.weights or Weights()
         wish, tier = self.wish, self.wish.tier or Tier(self.planner.policy.default_tier)
@@ -239,7 +239,7 @@ class _Draft:
         def score(card: ModelCard) -> tuple[int, bool, int, bool, float, str]:
             value = (
                 weights.quality * card.quality
-                + weights.price * (1 - card.price / dearest)
+                + weights.price * (1 - self._price(card) / dearest)
                 + weights.latency * (1 - self._latency(card) / slowest)
             )
             return (
@@ -256,6 +256,13 @@ class _Draft:
     def _latency(self, card: ModelCard) -> float:
         seen = self.planner.observed.latency(card.name, self.wish.capability)
         return card.latency if seen is None else seen
+
+    def _is_deaf(self, card: ModelCard) -> bool:
+        """Say whether a model has no ears; who is to chat needs none."""
+        return self.wish.capability is not Capability.CHAT and is_deaf(card)
+
+    def _price(self, card: ModelCard) -> float:
+        return card.price_of(self.wish.capability)
 
     def _judge(self, name: str, place: Place) -> Exclusion | None:
         card = self.catalog.cards.get(name)
@@ -274,7 +281,7 @@ class _Draft:
     def _mute(self, card: ModelCard, place: Place) -> Exclusion | None:
         """Leave out who cannot work at this place: deaf, or in need of a language nobody tells."""
         reason = None
-        if is_deaf(card) and (self.candidates or place is Place.ENSEMBLE):
+        if self._is_deaf(card) and (self.candidates or place is Place.ENSEMBLE):
             reason = "reasons over a transcript of others, so it can only be the first choice"
         elif self._must_be_told(card):
             # Named by an operator or a caller, a model of one language is taken at their word.
