@@ -300,16 +300,16 @@ class Flow:
 
     def _ended(self) -> bytes:
         """Return the last words of a body that ended without `[DONE]`."""
-        if self._rest.strip():
-            tail = self._take(b"\n\n")
-        elif not self._has_finished and not self._open:
+        try:
+            tail = self._take(b"\n\n") if self._rest.strip() else b""
+        except ProviderAnswerError:
+            raise self._nonsense("cut its answer off") from None
+        if not (self._is_done or self._has_finished or self._open):
             raise self._nonsense("gave no answer")
-        else:
-            tail = b""
-        if self._is_done or (self._has_finished and not self._open):
-            self._is_done = True
-            return tail + self._last_words()
-        raise self._nonsense("cut its answer off")
+        if not self._is_done and self._open:
+            raise self._nonsense("cut its answer off")
+        self._is_done = True
+        return tail + self._last_words()
 
     def _last_words(self) -> bytes:
         if not (self._open or self._has_finished):
