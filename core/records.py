@@ -69,7 +69,7 @@ NOTHING = Served()
 
 def settled(opened: Reserved, served: Served, *, outcome: str, at: int) -> Settled:
     """Return the end of a request; `at` is in microseconds since 1970, UTC."""
-    is_tokens = not served.frames and (served.prompt_tokens or served.completion_tokens)
+    frames, prompt, completion = served.frames, served.prompt_tokens, served.completion_tokens
     return Settled(
         id=opened.id,
         request_id=opened.request_id,
@@ -79,17 +79,17 @@ def settled(opened: Reserved, served: Served, *, outcome: str, at: int) -> Settl
         operation=opened.operation,
         model=served.model,
         provider=served.provider,
-        unit="tokens" if is_tokens else "audio_seconds",
-        frames=served.frames,
+        unit="tokens" if not frames and (prompt or completion) else "audio_seconds",
+        frames=frames,
         rate=served.rate,
-        seconds=served.frames / served.rate if served.frames else 0.0,
+        seconds=frames / served.rate if frames else 0.0,
         cost=served.cost,
         attempts=served.attempts,
         outcome=outcome,
         created_at=opened.created_at,
         settled_at=at,
-        prompt_tokens=served.prompt_tokens,
-        completion_tokens=served.completion_tokens,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
     )
 
 

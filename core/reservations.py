@@ -2,6 +2,7 @@
 
 from asyncio import CancelledError
 from collections.abc import Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -9,6 +10,9 @@ from junctor.core.accounts import Principal
 from junctor.core.records import NOTHING, Reserved, Served, printable
 
 NANO = 1_000_000_000
+
+_name = lru_cache(maxsize=1000)(printable)
+"""For models, providers and outcomes, which are few; a request's line costs less for it."""
 
 Hold = Callable[[Principal, float, float], None]
 """Takes the seconds held and the seconds wanted; raises `InsufficientBalanceError`."""
@@ -135,8 +139,8 @@ class Reservation:
         served = Served(
             frames=frames,
             rate=rate,
-            model=printable(model),
-            provider=printable(provider),
+            model=_name(model),
+            provider=_name(provider),
             cost=round(cost * NANO),
             attempts=attempts,
             prompt_tokens=prompt_tokens,
@@ -152,7 +156,7 @@ class Reservation:
         if not self._is_open:
             return False
         self._is_open = False
-        self._end(self._opened, served, printable(outcome), self._held, self._held_tokens)
+        self._end(self._opened, served, _name(outcome), self._held, self._held_tokens)
         return True
 
     def __enter__(self) -> Self:

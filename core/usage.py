@@ -108,7 +108,7 @@ class UsageOfDay:
     def leave(self, entry: Entry, *, held: float, held_tokens: int) -> None:
         """Count a request out: what it held is free, what it used is used."""
         self._turn(entry.settled_at)
-        tally = self._tally(entry.team)
+        tally = self._tallies[entry.team]
         tally.under_way -= 1
         tally.held = tally.held - held if tally.under_way else 0.0
         tally.requests += 1
