@@ -17,6 +17,17 @@ class PluginHealth(Struct, frozen=True, kw_only=True):
     """`provider:model` names that it serves."""
 
 
+class EngineHealth(Struct, frozen=True, kw_only=True):
+    """One engine on this machine, or server that is watched; reasons are without folders and secrets."""
+
+    state: str
+    """`unloaded`, `starting`, `ready`, `stopping`, `backoff`, `closed`."""
+    crashes: int = 0
+    """How often it crashed or hung."""
+    last_error: str = ""
+    """Why, the last time."""
+
+
 class Health(Struct, frozen=True, kw_only=True):
     """Answer of `GET /health`: always 200 while the process lives; read `ready`."""
 
@@ -30,3 +41,5 @@ class Health(Struct, frozen=True, kw_only=True):
     plugins: tuple[PluginHealth, ...]
     breakers: dict[str, str]
     """State of each breaker that is not closed, by `provider:model capability`."""
+    engines: dict[str, EngineHealth] = {}
+    """How each engine is, by `provider:model`; one that crashed and waits for its restart degrades."""

@@ -7,12 +7,12 @@ closed when the last of those requests is over.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from junctor.conf.settings import Settings
 from junctor.core.accounts import Accounts
@@ -22,6 +22,7 @@ from junctor.core.audit import Audit
 from junctor.core.callbacks import Callbacks
 from junctor.core.complaints import Complaints
 from junctor.core.dispatch import Dispatcher
+from junctor.core.engine.spec import EngineCondition, HasEngines
 from junctor.core.errors import ConfigError, OverloadedError
 from junctor.core.gateway import Gateway
 from junctor.core.health import Health
@@ -64,6 +65,8 @@ class Condition:
     plugins: tuple[PluginStatus, ...]
     breakers: dict[str, str]
     """State of each breaker that is not closed, by `provider:model capability`."""
+    engines: Mapping[str, EngineCondition] = field(factory=dict)
+    """How each engine of a local provider is, by `provider:model`."""
 
 
 class Runtime:
@@ -214,6 +217,12 @@ class Runtime:
                 f"{model} {capability}": state.value
                 for (model, capability), state in states
                 if state.value != "closed"
+            },
+            engines={
+                f"{provider.name}:{model}": engine
+                for provider in (() if era is None else era.offer.providers)
+                if isinstance(provider, HasEngines)
+                for model, engine in provider.engines().items()
             },
         )
 

@@ -9,7 +9,8 @@ from litestar.di import NamedDependency
 from litestar.types import ASGIApp
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from junctor.contracts.system import Health, PluginHealth
+from junctor.contracts.system import EngineHealth, Health, PluginHealth
+from junctor.core.engine.spec import EngineCondition, EngineState
 from junctor.core.plugin_status import PluginStatus, State
 from junctor.core.redaction import publishable
 from junctor.core.runtime import Condition, Runtime
@@ -50,7 +51,8 @@ async def show_metrics(runtime: NamedDependency[Runtime]) -> ASGIApp:
 def health_of(condition: Condition) -> Health:
     """Put a server's condition into words that anybody may read."""
     has_failed = any(one.status is State.FAILED for one in condition.plugins)
-    is_degraded = has_failed or bool(condition.breakers)
+    has_crashed = any(one.state is EngineState.BACKOFF for one in condition.engines.values())
+    is_degraded = has_failed or has_crashed or bool(condition.breakers)
     return Health(
         status=("degraded" if is_degraded else "ok") if condition.is_ready else "unavailable",
         ready=condition.is_ready,
@@ -58,6 +60,7 @@ def health_of(condition: Condition) -> Health:
         version=server_version(),
         plugins=tuple(map(_plugin, condition.plugins)),
         breakers=condition.breakers,
+        engines={name: _engine(one) for name, one in condition.engines.items()},
     )
 
 
@@ -68,6 +71,14 @@ def _plugin(status: PluginStatus) -> PluginHealth:
         reason=publishable(status.reason),
         stage=str(status.stage) if status.stage else None,
         models=status.models,
+    )
+
+
+def _engine(condition: EngineCondition) -> EngineHealth:
+    return EngineHealth(
+        state=str(condition.state),
+        crashes=condition.crashes,
+        last_error=publishable(condition.last_error),
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from attrs import field, frozen
 from msgspec import Struct
@@ -98,3 +98,27 @@ class EngineStatus:
     """Crashes and hangs so far."""
     last_error: str
     """Why the last child ended when it should not have; empty when none did."""
+
+
+class EngineCondition(Protocol):
+    """What an engine tells of itself, whatever kind it is."""
+
+    @property
+    def state(self) -> EngineState:
+        """Where it is in its life."""
+
+    @property
+    def crashes(self) -> int:
+        """Crashes and hangs so far."""
+
+    @property
+    def last_error(self) -> str:
+        """Why it last ended when it should not have; empty when it never did."""
+
+
+@runtime_checkable
+class HasEngines(Protocol):
+    """A provider whose models run in processes or on servers that come and go."""
+
+    def engines(self) -> Mapping[str, EngineCondition]:
+        """Return how each engine is, by model id."""

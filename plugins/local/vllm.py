@@ -21,7 +21,7 @@ from junctor.core.engine.server_process import ServerProcess
 from junctor.core.engine.server_spec import ServerStatus
 from junctor.core.engine.server_watch import WatchedServer
 from junctor.core.engine.spec import EngineState
-from junctor.core.errors import NotConfiguredError, ProviderBusyError, ProviderRejectedError
+from junctor.core.errors import NotConfiguredError, ProviderRejectedError, ProviderRestingError
 from junctor.core.hooks import hookimpl
 from junctor.core.net import Pool, Target
 from junctor.core.plugins import plugin_settings
@@ -84,7 +84,7 @@ class VllmProvider:
         return {name: replica.server.status for name, replica in self._replicas.items()}
 
     async def start(self) -> None:
-        """Start the servers, and wait for none: until one is ready, it refuses its requests as busy."""
+        """Start the servers, and wait for none: a request for one that is not ready is refused."""
         if not self._is_open:
             self._is_open = True
             await self._pool.open()
@@ -103,7 +103,7 @@ class VllmProvider:
         Continue a conversation.
 
         Raises:
-            ProviderBusyError: this replica is starting, or broken and not back yet.
+            ProviderRestingError: this replica is starting, or broken and not back yet; ask another.
             ProviderError: it failed; the subclass says how.
 
         """
@@ -128,7 +128,7 @@ class VllmProvider:
                 model=request.model,
             )
         if replica.server.state is not EngineState.READY:
-            raise ProviderBusyError(
+            raise ProviderRestingError(
                 f"The server of {replica.card.name} is not ready ({replica.server.state}).",
                 provider=NAME,
                 model=request.model,

@@ -4,6 +4,7 @@ import aiohttp
 import pytest
 
 from junctor.conf.settings import Telemetry
+from junctor.core.engine.spec import EngineState, EngineStatus
 from junctor.core.plugin_status import PluginStatus, Stage
 from junctor.core.runtime import Condition
 from junctor.core.testing.fakes import FakeTranscriber
@@ -36,6 +37,20 @@ def test_reasons_are_publishable():
     [plugin] = health_of(Condition(is_ready=True, plugins=(failed,), breakers={})).plugins
 
     assert ("no x.bin with api_key=***", "import") == (plugin.reason, plugin.stage)
+
+
+def test_an_engine_that_crashed_degrades():
+    """Engines are told with their state and last error; one that waits for its restart degrades."""
+    status = EngineStatus(
+        state=EngineState.BACKOFF, pid=None, memory=0, running=0, waiting=0, starts=1, crashes=1,
+        last_error="no /srv/models/x.bin",
+    )  # fmt: skip
+    engines = {"whisper:x": status}
+    health = health_of(Condition(is_ready=True, plugins=(WELL,), breakers={}, engines=engines))
+
+    assert health.status == "degraded"
+    assert health.engines["whisper:x"].state == "backoff"
+    assert health.engines["whisper:x"].last_error == "no x.bin"
 
 
 async def test_health(tmp_path):

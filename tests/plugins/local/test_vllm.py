@@ -17,8 +17,8 @@ from junctor.core.engine.spec import EngineState
 from junctor.core.errors import (
     ConfigError,
     NotConfiguredError,
-    ProviderBusyError,
     ProviderRejectedError,
+    ProviderRestingError,
 )
 from junctor.core.requests import ChatRequest
 from junctor.core.testing.clips import silent_clip
@@ -186,12 +186,12 @@ async def test_senseless_wishes_to_think_are_refused(make: Make, fields: dict[st
         await provider.chat(hello(**fields))
 
 
-async def test_a_server_that_starts_is_busy(make: Make):
+async def test_a_server_that_starts_refuses(make: Make):
     """Starting waits for no server, and a request for one that is not ready is refused at once."""
     provider = make(python="/nowhere/python")
     await provider.start()
 
-    with pytest.raises(ProviderBusyError, match=r"vllm:qwen is not ready \(starting\)"):
+    with pytest.raises(ProviderRestingError, match=r"vllm:qwen is not ready \(starting\)"):
         provider.stream_chat(hello())
 
 
@@ -245,7 +245,7 @@ async def test_servers_that_run_already_are_asked_and_left_alone(make: Make, tmp
 
 
 async def test_a_watched_server_that_ends_is_left_out(make: Make, tmp_path: Path):
-    """A server of others that does not answer any more is busy until it does."""
+    """A server of others that does not answer any more is asked again when it does."""
     theirs = await all_ready(make())
     url = theirs.engines()["qwen"].url
     ours = provider_of(tmp_path, qwen=VllmModelSettings(urls=(url,), health_interval=0.02))
@@ -253,7 +253,7 @@ async def test_a_watched_server_that_ends_is_left_out(make: Make, tmp_path: Path
 
     await theirs.close()
     await until(lambda: ours.engines()["qwen"].state is EngineState.BACKOFF)
-    with pytest.raises(ProviderBusyError):
+    with pytest.raises(ProviderRestingError):
         await ours.chat(hello())
     await ours.close()
 
