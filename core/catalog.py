@@ -1,11 +1,12 @@
 """What can be asked for: every card, every provider, and what a model name stands for."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from attrs import field, frozen
 
 from junctor.conf.settings import Model
+from junctor.core.balance import Balance
 from junctor.core.cards import Capability, ModelCard
 from junctor.core.providers import Provider
 
@@ -31,6 +32,21 @@ _NO_ABSENCES: Mapping[str, Absence] = MappingProxyType({})
 
 
 @frozen(kw_only=True)
+class Pool:
+    """Models that share the load of a name; one by itself is a pool, too."""
+
+    members: Mapping[str, float]
+    """Their weights, by `provider:model`, as far as they are served; never empty."""
+    balance: Balance = "least-outstanding"
+    has_affinity: bool = True
+    """Whether requests that begin alike are brought to the same member."""
+
+
+Route = tuple[Pool, ...]
+"""What a name stands for: the pool that is tried first, then those behind it."""
+
+
+@frozen(kw_only=True)
 class Catalog:
     """One immutable snapshot of what is served; made at start-up and at each reload."""
 
@@ -42,7 +58,10 @@ class Catalog:
     """The public model names of `[models]`."""
     absences: Mapping[str, Absence] = _NO_ABSENCES
     """By provider name, or by plugin name where no provider came of it."""
-    _by_id: Mapping[str, tuple[str, ...]] = field(factory=dict, repr=False)
+    _pools: Mapping[str, Pool] = field(factory=dict, repr=False)
+    """By `provider:model`, replicas together by the name that they share."""
+    _public: Mapping[str, Route] = field(factory=dict, repr=False)
+    _by_id: Mapping[str, Route] = field(factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -64,12 +83,15 @@ class Catalog:
         serving = tuple(providers)
         cards = {card.name: card for provider in serving for card in provider.models()}
         names = [*cards, *(name for absence in absences.values() for name in absence.models)]
+        pools = _pooled(names, cards)
         return cls(
             cards=MappingProxyType(cards),
             providers=MappingProxyType({provider.name: provider for provider in serving}),
             chains=MappingProxyType(dict(models)),
             absences=MappingProxyType(dict(absences)),
-            by_id=MappingProxyType(_grouped(names)),
+            pools=MappingProxyType(pools),
+            public=MappingProxyType({name: _route(one, pools) for name, one in models.items()}),
+            by_id=MappingProxyType(_grouped(pools)),
         )
 
     def resolve(self, model: str) -> tuple[str, ...]:
@@ -78,23 +100,42 @@ class Catalog:
 
         A public name of `[models]` counts before `provider:model`, and that before a bare id. A
         name may be absent (see `absence`), but a provider that is here and does not serve the
-        model makes the name unknown.
+        model makes the name unknown. In the place of a model that has replicas stand all of them.
         """
-        if model in self.chains:
-            return tuple(dict.fromkeys(self.chains[model].chain))
-        if model in self.cards or self._is_of_absent(model):
-            return (model,)
+        return tuple(dict.fromkeys(name for pool in self.route(model) for name in pool.members))
+
+    def route(self, model: str) -> Route:
+        """Return the same as pools, of which each is balanced by itself; empty if unknown."""
+        found = self._public.get(model)
+        if found is not None:
+            return found
+        if self.serves(model) or self._is_of_absent(model):
+            return (self.pool(model),)
         return self._by_id.get(model, ())
+
+    def pool(self, name: str) -> Pool:
+        """Return the model `provider:model`, which may be absent: with its replicas, or by itself."""
+        return self._pools.get(name) or Pool(members={name: 1.0})
+
+    def serves(self, name: str) -> bool:
+        """Say whether `provider:model` is a card, or the shared name of replicas."""
+        return name in self.cards or (
+            name in self._pools and not self._pools[name].members.keys().isdisjoint(self.cards)
+        )
+
+    def shared(self) -> Mapping[str, tuple[ModelCard, ...]]:
+        """Return the cards by the name under which callers know them, replicas together."""
+        groups: dict[str, list[ModelCard]] = {}
+        for card in self.cards.values():
+            groups.setdefault(card.shared_name, []).append(card)
+        return {name: tuple(cards) for name, cards in groups.items()}
 
     def known(self, *capabilities: Capability) -> tuple[str, ...]:
         """Return the names that may be asked for one of these: public ones, then the others."""
         wanted = frozenset(capabilities)
-        own = tuple(name for name, card in self.cards.items() if card.capabilities & wanted)
-        public = tuple(
-            name
-            for name, model in self.chains.items()
-            if any(candidate in own for candidate in model.chain)
-        )
+        able = {name for name, card in self.cards.items() if card.capabilities & wanted}
+        own = dict.fromkeys(self.cards[name].shared_name for name in self.cards if name in able)
+        public = [name for name in self.chains if not able.isdisjoint(self.resolve(name))]
         return (*public, *(name for name in own if name not in public))
 
     def absence(self, name: str) -> str:
@@ -113,8 +154,36 @@ class Catalog:
         return bool(colon and rest) and provider in self.absences
 
 
-def _grouped(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    groups: dict[str, list[str]] = {}
-    for name in dict.fromkeys(names):
-        groups.setdefault(name.partition(":")[2], []).append(name)
+def _pooled(names: Iterable[str], cards: Mapping[str, ModelCard]) -> dict[str, Pool]:
+    """Return each name with what it means: all replicas for a shared one, itself for another."""
+    members: dict[str, dict[str, float]] = {}
+    for name in names:
+        members.setdefault(name, {})[name] = 1.0
+    for card in cards.values():
+        if card.replica_of:
+            members.setdefault(card.shared_name, {})[card.name] = 1.0
+    return {name: Pool(members=MappingProxyType(one)) for name, one in members.items()}
+
+
+def _route(model: Model, pools: Mapping[str, Pool]) -> Route:
+    def expanded(names: Iterable[str]) -> Pool:
+        members = {
+            member: model.weights.get(name, 1.0)
+            for name in names
+            for member in (pools[name].members if name in pools else (name,))
+        }
+        return Pool(
+            members=MappingProxyType(members),
+            balance=model.balance,
+            has_affinity=model.affinity,
+        )
+
+    pool = (expanded(model.pool),) if model.pool else ()
+    return (*pool, *(expanded([name]) for name in dict.fromkeys(model.chain)))
+
+
+def _grouped(pools: Mapping[str, Pool]) -> dict[str, Route]:
+    groups: dict[str, list[Pool]] = {}
+    for name, pool in pools.items():
+        groups.setdefault(name.partition(":")[2], []).append(pool)
     return {bare: tuple(group) for bare, group in groups.items()}

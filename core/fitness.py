@@ -42,14 +42,17 @@ _HEARS = frozenset(
 )
 
 
+_ENOUGH = {one: SERVES.get(one, frozenset({one})) for one in Capability}
+
+
 def stand_ins(capability: Capability) -> frozenset[Capability]:
     """Return the capabilities of which one is enough."""
-    return SERVES.get(capability, frozenset({capability}))
+    return _ENOUGH[capability]
 
 
 def serves(card: ModelCard, capability: Capability) -> bool:
     """Say whether a model can do it, or stand in for one that can."""
-    return not card.capabilities.isdisjoint(stand_ins(capability))
+    return not card.capabilities.isdisjoint(_ENOUGH[capability])
 
 
 def standing(card: ModelCard, capability: Capability) -> int:
@@ -79,7 +82,6 @@ def is_abroad(card: ModelCard, tag: str | None) -> bool:
 
 def misfit(card: ModelCard, wish: Wish) -> Exclusion | None:
     """Return why a model cannot do what is asked at all; None when it can."""
-    missing = sorted(feature.value for feature in wish.features - card.features)
     allowed = wish.allowed_languages
     if not serves(card, wish.capability):
         reason = f"does not {wish.capability}"
@@ -87,7 +89,8 @@ def misfit(card: ModelCard, wish: Wish) -> Exclusion | None:
         reason = f"does not know the language {wish.language}"
     elif allowed and not any(understands(card.locales, one) for one in allowed):
         reason = f"knows none of the languages {', '.join(allowed)}"
-    elif missing:
+    elif not wish.features <= card.features:
+        missing = sorted(feature.value for feature in wish.features - card.features)
         reason = f"lacks {', '.join(missing)}"
     else:
         return None
@@ -101,7 +104,11 @@ def detects(card: ModelCard) -> bool:
 
 
 def too_much(card: ModelCard, wish: Wish) -> Exclusion | None:
-    """Return why the recording is too long or too large for a model; None when it is not."""
+    """Return why recording or prompt is too long or large for a model; None when it is not."""
+    if wish.tokens or wish.output_tokens:
+        exclusion = _too_many_tokens(card, wish)
+        if exclusion is not None:
+            return exclusion
     is_played = wish.capability is Capability.STREAM_TRANSCRIBE and not is_deaf(card)
     if is_played and standing(card, wish.capability) > 1:
         longest = min(LONGEST_PLAYED, card.max_seconds or LONGEST_PLAYED)
@@ -121,3 +128,35 @@ def too_much(card: ModelCard, wish: Wish) -> Exclusion | None:
             max_bytes=card.max_bytes,
         )
     return None
+
+
+def _too_many_tokens(card: ModelCard, wish: Wish) -> Exclusion | None:
+    """
+    Return why prompt and answer are too long for a model; None when they are not.
+
+    Where a shorter answer would fit, the bound is that of the answer: what the prompt leaves of the
+    context, or the model's own.
+    """
+    context, longest = card.context_tokens, card.max_output_tokens
+    needed = wish.tokens + wish.output_tokens
+    if context is not None and needed > context:
+        if wish.tokens >= context:
+            return Exclusion(
+                model=card.name,
+                reason=f"has a context of {context} tokens, and at least {needed} are needed",
+                fault=Fault.REQUEST,
+                max_tokens=context,
+                needed_tokens=needed,
+            )
+        left = context - wish.tokens
+        longest = left if longest is None else min(left, longest)
+    if longest is None or wish.output_tokens <= longest:
+        return None
+    return Exclusion(
+        model=card.name,
+        reason=f"answers with at most {longest} tokens here, and {wish.output_tokens} are asked for",
+        fault=Fault.REQUEST,
+        max_tokens=longest,
+        needed_tokens=wish.output_tokens,
+        is_answer_long=True,
+    )

@@ -90,6 +90,11 @@ class Gate:
         return self._under_way >= self.settings.concurrency
 
     @property
+    def outstanding(self) -> int:
+        """Requests under way."""
+        return self._under_way
+
+    @property
     def latency(self) -> float | None:
         """Observed seconds to the first item; None where there was no answer for long."""
         is_old = self.clock() - self._latency_at > FORGOTTEN
@@ -192,6 +197,16 @@ class Health:
         """Return the observed latency, seconds; None where there was no answer for long."""
         gate = self._gates.get((model, capability))
         return gate.latency if gate else None
+
+    def outstanding(self, model: str, capability: Capability) -> int:
+        """Return the number of requests under way at `provider:model`."""
+        gate = self._gates.get((model, capability))
+        return gate.outstanding if gate else 0
+
+    def is_full(self, model: str, capability: Capability) -> bool:
+        """Say whether one more request at `provider:model` would be turned away."""
+        gate = self._gates.get((model, capability))
+        return gate is not None and gate.is_full
 
     def slow(self, card: ModelCard, capability: Capability) -> float:
         """Return the time that a candidate nearly never takes longer than, seconds."""

@@ -7,15 +7,18 @@ fallback chain (`junctor.core.tiers` says whose); with none of these, every fitt
 the tier's weights. Where a provider is named without a model, its best fitting model is meant.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from random import random
 from typing import Protocol, cast
 
 from attrs import define, evolve, field, frozen
 
 from junctor.conf.settings import Policy, TierPolicy, Weights
+from junctor.core.balance import Member, Random, home, ordered
 from junctor.core.cards import Capability, ModelCard, Tier
-from junctor.core.catalog import Catalog
+from junctor.core.catalog import Catalog, Pool
 from junctor.core.errors import (
+    ContextLengthError,
     ForbiddenError,
     JunctorError,
     NoCandidateError,
@@ -38,6 +41,8 @@ from junctor.core.fitness import (
 from junctor.core.plans import Candidate, Exclusion, Fault, Place, Plan, Wish
 from junctor.core.tiers import merged
 
+_NO_RULES = TierPolicy()
+
 
 class Observed(Protocol):
     """What policy wants to know of the past; `junctor.core.health.Health` knows it."""
@@ -48,6 +53,12 @@ class Observed(Protocol):
     def latency(self, model: str, capability: Capability) -> float | None:
         """Return the observed latency, seconds; None before the first answer."""
 
+    def outstanding(self, model: str, capability: Capability) -> int:
+        """Return the number of requests under way at `provider:model`."""
+
+    def is_full(self, model: str, capability: Capability) -> bool:
+        """Say whether one more request at `provider:model` would be turned away."""
+
 
 @frozen(kw_only=True)
 class Planner:
@@ -56,6 +67,8 @@ class Planner:
     catalog: Catalog
     policy: Policy
     observed: Observed
+    random: Random = random
+    """Decides between the members of a pool that stand alike."""
 
     def rules(self, wish: Wish) -> TierPolicy:
         """
@@ -65,15 +78,15 @@ class Planner:
         to listen; nor does its price, which is one of minutes, bound those who are paid by token.
         """
         tiers = cast("dict[str, TierPolicy]", self.policy.tiers)
-        house = tiers.get(wish.tier or self.policy.default_tier) or TierPolicy()
+        house = tiers.get(wish.tier or self.policy.default_tier) or _NO_RULES
+        if wish.capability not in SERVES and wish.capability is not Capability.IDENTIFY_LANGUAGE:
+            return _weighing(house, *wish.overlays)
         rules = merged(house, *wish.overlays)
         if wish.capability in SERVES:
             return rules
-        if wish.capability is Capability.IDENTIFY_LANGUAGE:
-            return TierPolicy(
-                weights=rules.weights, max_price=rules.max_price, max_latency=rules.max_latency
-            )
-        return TierPolicy(weights=rules.weights)
+        return TierPolicy(
+            weights=rules.weights, max_price=rules.max_price, max_latency=rules.max_latency
+        )
 
     def plan(self, wish: Wish) -> Plan:
         """
@@ -83,9 +96,9 @@ class Planner:
             UnknownModelError: the wish names a model that nobody serves.
 
         """
-        draft = _Draft(planner=self, wish=wish, rules=self.rules(wish))
-        for names, place in draft.groups():
-            draft.consider(names, place)
+        draft = _Draft(self, wish, self.rules(wish))
+        for pools, place in draft.groups():
+            draft.consider(pools, place)
         return draft.finished()
 
     def identifies(self, wish: Wish) -> bool:
@@ -106,7 +119,15 @@ def identification(wish: Wish) -> Wish:
     )
 
 
-@define(kw_only=True)
+def _weighing(*layers: TierPolicy) -> TierPolicy:
+    """Return the weights of merged layers, and nothing else of them."""
+    for rules in reversed(layers):
+        if rules.weights is not None:
+            return TierPolicy(weights=rules.weights)
+    return _NO_RULES
+
+
+@define
 class _Draft:
     """A plan being made."""
 
@@ -117,6 +138,8 @@ class _Draft:
     excluded: list[Exclusion] = field(factory=list)
     _seen: dict[str, bool] = field(factory=dict)
     """The names that were considered, and whether they were taken."""
+    _places: int = 0
+    """Places taken, each by one model or one pool; a model without ears takes none."""
     _identifies: bool | None = None
 
     @property
@@ -124,13 +147,14 @@ class _Draft:
         """What is served."""
         return self.planner.catalog
 
-    def groups(self) -> Iterator[tuple[list[str], Place]]:
-        """Yield names in order; of a group, the first one that fits is taken."""
+    def groups(self) -> Iterator[tuple[Sequence[Pool], Place]]:
+        """Yield pools in order; of a group, the first one of which anybody fits is taken."""
         wish, rules = self.wish, self.rules
         if wish.model is not None:
-            names = self._resolved(wish.model)
-            yield names[:1], Place.REQUESTED
-            yield from (([name], Place.FALLBACK) for name in names[1:])
+            route = self._route(wish.model)
+            yield route[:1], Place.REQUESTED
+            for pool in route[1:]:
+                yield (pool,), Place.FALLBACK
         elif wish.provider is not None:
             yield self._of_provider(wish.provider), Place.REQUESTED
         for one in rules.provider_preference:
@@ -139,28 +163,82 @@ class _Draft:
             yield self._of_provider(one), Place.TIER_CHAIN
         is_free = wish.model is None and wish.provider is None
         if is_free and not rules.provider_preference and not rules.fallback_chain:
-            yield from (([name], Place.RANKED) for name in self._ranked())
+            yield from (((pool,), Place.RANKED) for pool in self._ranked())
 
-    def consider(self, names: list[str], place: Place) -> None:
-        """Take the first of a group that fits; note the others only where none does."""
+    def consider(self, pools: Sequence[Pool], place: Place) -> None:
+        """Take the first of a group of which anybody fits; note the others only where none does."""
         reasons: list[Exclusion] = []
-        for name in names:
-            if self._seen.get(name):
+        for pool in pools:
+            names = [name for name in pool.members if not self._seen.get(name)]
+            if not names:
                 return
-            exclusion = self._judge(name, place)
-            if exclusion is None:
-                self._seen[name] = True
-                self._take(self.catalog.cards[name], place)
+            fitting: list[str] = []
+            left_out: list[Exclusion] = []
+            for name in names:
+                exclusion = self._judge(name, place)
+                if exclusion is None:
+                    fitting.append(name)
+                elif name not in self._seen:
+                    left_out.append(exclusion)
+            if fitting:
+                self._take(pool, fitting, place)
+                self._note(left_out)
                 return
-            if name not in self._seen:
-                reasons.append(exclusion)
-        self._seen.update(dict.fromkeys(names, False))
-        self.excluded += reasons
+            reasons += left_out
+        self._note(reasons)
 
-    def _take(self, card: ModelCard, place: Place) -> None:
-        hearing = sum(not self._is_deaf(one.card) for one in self.candidates)
-        if hearing < self.planner.policy.max_candidates:
-            self.candidates.append(self._candidate(card, place))
+    def _note(self, reasons: Iterable[Exclusion]) -> None:
+        for one in reasons:
+            self._seen[one.model] = False
+            self.excluded.append(one)
+
+    def _take(self, pool: Pool, fitting: Sequence[str], place: Place) -> None:
+        self._seen.update(dict.fromkeys(fitting, True))
+        most = self.planner.policy.max_candidates
+        if self._places >= most:
+            return
+        cards = self.catalog.cards
+        if self._is_deaf(cards[fitting[0]]):
+            most = 1  # one reasons over what the others hear
+        else:
+            self._places += 1
+        self.candidates += self._balanced(pool, fitting, place)[:most]
+
+    def _balanced(self, pool: Pool, fitting: Sequence[str], place: Place) -> list[Candidate]:
+        """Return the members of a pool that fit, in the order in which they are to be asked."""
+        if len(fitting) == 1:
+            return [self._candidate(self.catalog.cards[fitting[0]], place)]
+        members = {
+            name: self._member(name, weight)
+            for name, weight in pool.members.items()
+            if name in fitting
+        }
+        affinity = self.wish.affinity if pool.has_affinity else b""
+        first = home(members.values(), affinity) if affinity else None
+        rest = ordered(members.values(), pool.balance, random=self.planner.random)
+        if first is not None:
+            rest.remove(first)
+            rest.insert(0, first)
+        return [
+            Candidate(
+                card=(card := self.catalog.cards[one.name]),
+                place=place,
+                needs_language=self._must_be_told(card),
+                member=one,
+                is_home=one is first,
+            )
+            for one in rest
+        ]
+
+    def _member(self, name: str, weight: float) -> Member:
+        observed, capability = self.planner.observed, self.wish.capability
+        return Member(
+            name=name,
+            outstanding=observed.outstanding(name, capability),
+            latency=self._latency(self.catalog.cards[name]),
+            weight=weight,
+            is_full=observed.is_full(name, capability),
+        )
 
     def _candidate(self, card: ModelCard, place: Place) -> Candidate:
         return Candidate(card=card, place=place, needs_language=self._must_be_told(card))
@@ -184,8 +262,8 @@ class _Draft:
     def _lend_ears(self) -> None:
         if not self.candidates or not self._is_deaf(self.candidates[0].card):
             return
-        for name in self._ranked() if len(self.candidates) == 1 else ():
-            self.consider([name], Place.EARS)
+        for pool in self._ranked() if len(self.candidates) == 1 else ():
+            self.consider((pool,), Place.EARS)
         if len(self.candidates) == 1:
             deaf = self.candidates.pop().card
             reason = "reasons over a transcript, and no model that fits makes one"
@@ -196,40 +274,44 @@ class _Draft:
         hearing = [one for one in candidates if not self._is_deaf(one.card)]
         members = {one.card.name: one for one in hearing[:1]}
         for one in self.rules.ensemble:
-            for name in self._of_provider(one):
-                if name not in members and self._judge(name, Place.ENSEMBLE) is None:
-                    members[name] = self._candidate(self.catalog.cards[name], Place.ENSEMBLE)
-                if name in members:
+            for pool in self._of_provider(one):
+                if not members.keys().isdisjoint(pool.members):
+                    break
+                able = [name for name in pool.members if self._judge(name, Place.ENSEMBLE) is None]
+                if able:
+                    chosen = self._balanced(pool, able, Place.ENSEMBLE)[0]
+                    members[chosen.card.name] = chosen
                     break
         return tuple(members.values()) if len(members) > 1 else ()
 
-    def _resolved(self, model: str) -> list[str]:
-        names = self.catalog.resolve(model)
-        cards = [self.catalog.cards.get(name) for name in names]
+    def _route(self, model: str) -> Sequence[Pool]:
+        route, cards = self.catalog.route(model), self.catalog.cards
         wanted = self.wish.capability
-        # A chain whose providers are all absent is known, only not served: the plan says why.
-        if not names or all(card is not None and not serves(card, wanted) for card in cards):
-            raise UnknownModelError(model, self.catalog.known(*stand_ins(wanted)))
-        return list(names)
+        for pool in route:
+            for name in pool.members:
+                # A chain whose providers are all absent is known, only not served: the plan says why.
+                if name not in cards or serves(cards[name], wanted):
+                    return route
+        raise UnknownModelError(model, self.catalog.known(*stand_ins(wanted)))
 
-    def _of_provider(self, named: str) -> list[str]:
+    def _of_provider(self, named: str) -> Sequence[Pool]:
         """Return `provider:model` itself, or all models of a provider, the best one first."""
         if named in self.catalog.chains:
-            return list(self.catalog.chains[named].chain)
+            return self.catalog.route(named)
         if ":" in named:
-            return [named]
+            return (self.catalog.pool(named),)
         wanted = self.wish.capability
         cards = [one for one in self.catalog.cards.values() if one.provider == named]
         fitting = self._sorted(one for one in cards if serves(one, wanted))
         # An absent provider stays in the plan, as left out for its reason.
-        return fitting or [named]
+        return fitting or (self.catalog.pool(named),)
 
-    def _ranked(self) -> list[str]:
+    def _ranked(self) -> Sequence[Pool]:
         cards = self.catalog.cards.values()
         wanted = self.wish.capability
         return self._sorted(one for one in cards if serves(one, wanted) and not self._is_deaf(one))
 
-    def _sorted(self, cards: Iterable[ModelCard]) -> list[str]:
+    def _sorted(self, cards: Iterable[ModelCard]) -> Sequence[Pool]:
         cards = list(cards)
         dearest = max((self._price(card) for card in cards), default=0.0) or 1.0
         slowest = max((self._latency(card) for card in cards), default=0.0) or 1.0
@@ -251,7 +333,8 @@ class _Draft:
                 card.name,
             )
 
-        return [card.name for card in sorted(cards, key=score)]
+        best = dict.fromkeys(card.shared_name for card in sorted(cards, key=score))
+        return [self.catalog.pool(name) for name in best]
 
     def _latency(self, card: ModelCard) -> float:
         seen = self.planner.observed.latency(card.name, self.wish.capability)
@@ -299,10 +382,12 @@ class _Draft:
 
     def _not_allowed(self, card: ModelCard, place: Place) -> Exclusion | None:
         wish = self.wish
-        names = {card.name, card.id, card.provider}
+        if not wish.allowed_models:
+            return None
+        names = {card.name, card.id, card.provider, card.shared_name, card.shared_id}
         if place in {Place.REQUESTED, Place.FALLBACK} and wish.model is not None:
             names.add(wish.model)  # a public name that is allowed opens its own chain, no more
-        if not wish.allowed_models or not names.isdisjoint(wish.allowed_models):
+        if not names.isdisjoint(wish.allowed_models):
             return None
         return Exclusion(model=card.name, reason="not allowed for this team", fault=Fault.TEAM)
 
@@ -338,6 +423,8 @@ def refusal(plan: Plan) -> JunctorError:
 def _request_refusal(plan: Plan, reasons: list[str]) -> JunctorError:
     seconds = [one.max_seconds for one in plan.excluded if one.max_seconds is not None]
     sizes = [one.max_bytes for one in plan.excluded if one.max_bytes is not None]
+    if all(one.max_tokens is not None for one in plan.excluded):
+        return _too_many_tokens(plan.excluded)
     if len(seconds) + len(sizes) == len(plan.excluded):
         is_long = len(seconds) >= len(sizes)
         return (
@@ -348,4 +435,12 @@ def _request_refusal(plan: Plan, reasons: list[str]) -> JunctorError:
     return UnsupportedOptionError(
         f"No model can do what this request asks for: {'; '.join(reasons)}. Change the request, "
         "or name another model."
+    )
+
+
+def _too_many_tokens(excluded: Iterable[Exclusion]) -> ContextLengthError:
+    """Name the largest bound; of the answer's where lowering that alone would help."""
+    best = max(excluded, key=lambda one: (one.is_answer_long, one.max_tokens or 0))
+    return ContextLengthError(
+        needed=best.needed_tokens, limit=best.max_tokens or 0, is_answer_long=best.is_answer_long
     )

@@ -32,7 +32,11 @@ class PublicModel:
     @property
     def names(self) -> frozenset[str]:
         """Every name by which an allow-list may mean it."""
-        cards = (name for card in self.cards for name in (card.name, card.id))
+        cards = (
+            name
+            for card in self.cards
+            for name in (card.name, card.id, card.shared_name, card.shared_id)
+        )
         return frozenset({self.name, *cards})
 
     @property
@@ -81,11 +85,17 @@ class Snapshot:
         return [model for model in self.public_models if not allowed.isdisjoint(model.names)]
 
     def _public(self) -> Mapping[str, PublicModel]:
-        """Name the configured ones, then each model by its bare id, in full where that is taken."""
+        """
+        Name the configured ones, then each model by its bare id, in full where that is taken.
+
+        Replicas are one model, by the name that they share.
+        """
         models: dict[str, PublicModel] = {}
         for name, model in self.settings.models.items():
             cards = tuple(
-                card for one in model.chain if (card := self.catalog.cards.get(one)) is not None
+                card
+                for one in self.catalog.resolve(name)
+                if (card := self.catalog.cards.get(one)) is not None
             )
             if cards:
                 models[name] = PublicModel(
@@ -94,12 +104,12 @@ class Snapshot:
                     cards=cards,
                     is_default=name == self.settings.default_model,
                 )
-        for card in self.catalog.cards.values():
-            name = card.name if card.id in models else card.id
+        for full, cards in self.catalog.shared().items():
+            name = full if cards[0].shared_id in models else cards[0].shared_id
             models[name] = PublicModel(
                 name=name,
-                description=card.summary,
-                cards=(card,),
+                description=cards[0].summary,
+                cards=cards,
                 is_default=name == self.settings.default_model,
             )
         return models
