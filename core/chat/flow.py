@@ -291,8 +291,8 @@ class Flow:
             if text:
                 self._hear(text if isinstance(text, str) else msgspec.json.encode(text))
         for raw in (delta.tool_calls, delta.function_call, delta.audio):
-            if _is_there(raw) and raw != b"[]":
-                self._hear(bytes(raw))
+            if _is_there(raw) and (piece := bytes(raw)) != b"[]":
+                self._hear(piece)
 
     def _hear(self, piece: str | bytes) -> None:
         self.has_begun = True
@@ -382,4 +382,4 @@ def _framed(chunk: bytes) -> Iterator[bytes]:
 
 
 def _is_there(raw: Raw) -> bool:
-    return bool(raw) and raw != b"null"
+    return bool(raw) and bytes(raw) != b"null"  # a Raw equals nothing, not even its own bytes

@@ -39,6 +39,8 @@ class ChatServer:
     """Whether it takes `stream_options`, and tells the usage of a stream when asked so."""
     defaults: Mapping[str, object] = _NOTHING
     """Fields that a request gets which does not have them."""
+    renamed: Mapping[str, str] = field(factory=dict)
+    """Fields that the server knows by another name."""
 
     async def chat(
         self, request: ChatRequest, target: Target, *, changes: Mapping[str, object] = _NOTHING
@@ -86,6 +88,9 @@ class ChatServer:
         options = fields.pop("stream_options", None)
         fields.pop("stream", None)
         fields["model"] = request.model
+        for old, new in self.renamed.items():
+            if old in fields:
+                fields.setdefault(new, fields.pop(old))
         for name, value in self.defaults.items():
             fields.setdefault(name, value)
         fields.update(changes)
@@ -97,7 +102,7 @@ class ChatServer:
 
 
 def _with_usage(options: Raw | None) -> object:
-    if options is None or options == b"null":
+    if options is None or bytes(options) == b"null":
         return _USAGE
     return {**_fields.decode(options), "include_usage": _YES}
 

@@ -44,7 +44,8 @@ def failure(status: int, code: str, *headers: tuple[str, str]) -> Mode:
 
 
 FAULTS = frozenset(
-    {"reset", "reset-mid-body", "close", "hang", "unread", "drip", "cut", "garbage", "early"}
+    {"reset", "reset-mid-body", "close", "hang", "unread", "drip", "cut", "stall", "garbage"}
+    | {"early"}
 )
 
 MODES = {
@@ -246,7 +247,7 @@ class Upstream:
     def honest(self, received: Received) -> tuple[str, bytes]:
         """Return content type and body of the right answer."""
         if received.path.endswith("/chat/completions"):
-            return "application/json", _chat(received, self.text)
+            return _chat(received, self.text)
         if received.path.endswith("/models"):
             return "application/json", b'{"object":"list","data":[{"id":"whisper-1"}]}'
         if received.first("stream") == "true" and received.first("model") != "whisper-1":
@@ -291,14 +292,34 @@ def _plain(received: Received, text: str) -> bytes:
     return json.dumps(answer).encode()
 
 
-def _chat(received: Received, text: str) -> bytes:
+def _chat(received: Received, text: str) -> tuple[str, bytes]:
+    if received.json.get("stream"):
+        return "text/event-stream", b"".join(_chat_events(received, text))
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     model = received.json.get("model", "")
-    return json.dumps(
-        {"object": "chat.completion", "model": model, "choices": [choice], "usage": usage}
-    ).encode()
+    answer = {"object": "chat.completion", "model": model, "choices": [choice], "usage": usage}
+    return "application/json", json.dumps(answer).encode()
+
+
+def _chat_events(received: Received, text: str) -> Iterable[bytes]:
+    """Yield the stream of a chat: a greeting, a word at a time, the end, and usage if wanted."""
+    words = [(" " if at else "") + word for at, word in enumerate(text.split(" "))]
+    deltas = [{"role": "assistant", "content": ""}, *({"content": word} for word in words), {}]
+    for at, delta in enumerate(deltas):
+        finish = "stop" if at == len(deltas) - 1 else None
+        yield _chunk_of(received, [{"index": 0, "delta": delta, "finish_reason": finish}])
+    if cast("dict[str, object]", received.json.get("stream_options") or {}).get("include_usage"):
+        usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+        yield _chunk_of(received, [], usage=usage)
+    yield b"data: [DONE]\n\n"
+
+
+def _chunk_of(received: Received, choices: list[object], **more: object) -> bytes:
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1}
+    chunk = {**head, "model": received.json.get("model", ""), "choices": choices, **more}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
 def _events(text: str) -> Iterable[bytes]:
@@ -422,19 +443,26 @@ class _Connection(asyncio.BufferedProtocol):
             self._upstream.changed()
 
     def _answer(self, received: Received) -> None:
-        loop = asyncio.get_running_loop()
         fault = self._mode.fault
         if fault in {"hang", "unread"}:
             return
         head, body = self._upstream.rendered(received, self._mode)
         if fault == "drip":
-            self._drip = loop.create_task(self._drip_out(head, body))
+            self._drip = asyncio.get_running_loop().create_task(self._drip_out(head, body))
             return
         if not fault:
             self._transport.write(head + body)
             self._done(self._mode.status)
             return
-        self._head = None  # what follows is our doing, not a client's leaving
+        if fault == "stall":
+            self._transport.write(head + body[: len(body) // 2])
+            return
+        self._break(head, body)
+
+    def _break(self, head: bytes, body: bytes) -> None:
+        """End the connection in the way of the mode."""
+        fault = self._mode.fault
+        self._head = None  # it is our doing, not a client's leaving
         if fault == "garbage":
             self._transport.write(b"LEAK this is not HTTP\r\n\r\n")
         elif fault in {"cut", "reset-mid-body"}:
@@ -442,7 +470,7 @@ class _Connection(asyncio.BufferedProtocol):
         if fault == "reset":
             self._reset()
         elif fault == "reset-mid-body":
-            loop.call_later(DRIP_SECONDS, self._reset)
+            asyncio.get_running_loop().call_later(DRIP_SECONDS, self._reset)
         else:
             self._transport.close()
 

@@ -22,6 +22,7 @@ _LIVE = frozenset({Capability.LIVE_TRANSCRIBE})
 _HEARS = _STREAMS | _LIVE
 _PLAIN = frozenset({Feature.AUTO_LANGUAGE, Feature.PROMPT})
 _TIMED = frozenset({Feature.WORD_TIMESTAMPS, Feature.SEGMENT_TIMESTAMPS})
+_CHATS = frozenset({Capability.CHAT})
 _REFUSED_HINTS = frozenset({"bn", "gu", "te"})
 
 
@@ -89,6 +90,16 @@ _OWN_LIVE = ModelCard(
     features=frozenset({Feature.AUTO_LANGUAGE}),
     price=0.017,
     latency=1.0,
+)
+
+_OWN_CHAT = ModelCard(
+    provider=NAME,
+    id="",
+    capabilities=_CHATS,
+    features=CHAT_FEATURES - {Feature.AUDIO},
+    context_tokens=1_050_000,
+    max_output_tokens=128_000,
+    latency=2.0,
 )
 
 KNOWN: Mapping[str, Served] = MappingProxyType(
@@ -179,9 +190,61 @@ KNOWN: Mapping[str, Served] = MappingProxyType(
                 tiers=frozenset({Tier.LOW, Tier.MEDIUM}),
             ),
         ),
+        "gpt-6-astra": Served(
+            card=evolve(
+                _OWN_CHAT,
+                id="gpt-6-astra",
+                summary="OpenAI's largest chat model, for the hardest questions.",
+                quality=0.97,
+                price=10.0,
+                output_price=50.0,
+                latency=4.0,
+                tiers=frozenset({Tier.HIGH}),
+            ),
+        ),
+        "gpt-6.1-sol": Served(
+            card=evolve(
+                _OWN_CHAT,
+                id="gpt-6.1-sol",
+                summary="OpenAI's chat model for hard work, at a fifth of the price of Astra.",
+                quality=0.95,
+                price=2.0,
+                output_price=10.0,
+                latency=3.0,
+                tiers=frozenset({Tier.MEDIUM, Tier.HIGH}),
+            ),
+        ),
+        "gpt-6.1-terra": Served(
+            card=evolve(
+                _OWN_CHAT,
+                id="gpt-6.1-terra",
+                summary="OpenAI's quick chat model for every day.",
+                quality=0.88,
+                price=1.0,
+                output_price=5.0,
+                tiers=frozenset({Tier.LOW, Tier.MEDIUM}),
+            ),
+        ),
+        "gpt-6-luna": Served(
+            card=evolve(
+                _OWN_CHAT,
+                id="gpt-6-luna",
+                summary="OpenAI's cheapest chat model, for much that is simple.",
+                quality=0.75,
+                price=0.1,
+                output_price=0.5,
+                latency=1.0,
+                tiers=frozenset({Tier.LOW}),
+            ),
+        ),
     }
 )
-"""OpenAI's own models; prices in US dollars per minute, November 2026."""
+"""
+OpenAI's own models; prices in US dollars, November 2026: of speech per minute, of chat per million
+tokens (LiteLLM's and ngrok's announcements of these models, which quote OpenAI; prompts up to
+272,000 tokens: beyond, OpenAI takes twice as much). Ids: OpenAI's Python SDK 3.52. Contexts: the
+pages of Google Cloud and of Vercel, which resell them.
+"""
 
 
 def served_by(name: str, settings: ProviderSettings) -> dict[str, Served]:
@@ -241,7 +304,8 @@ def _capabilities(card: ModelCard, settings: ModelSettings) -> frozenset[Capabil
 def _features(
     card: ModelCard, settings: ModelSettings, capabilities: frozenset[Capability]
 ) -> frozenset[Feature]:
-    chats = _or(settings.chat_features, CHAT_FEATURES) & CHAT_FEATURES
+    known = card.features if Capability.CHAT in card.capabilities else CHAT_FEATURES
+    chats = _or(settings.chat_features, known) & CHAT_FEATURES
     said = chats if Capability.CHAT in capabilities else frozenset()
     if not capabilities & _HEARS:
         return said

@@ -24,6 +24,9 @@ from junctor.plugins.remote.openai.settings import ProviderSettings
 from junctor.plugins.remote.openai.streaming import nonsense, transcript_events
 from junctor.plugins.remote.vendor import fitted, rejected
 
+_RENAMED = {"max_tokens": "max_completion_tokens"}
+"""What OpenAI itself calls otherwise by now: its models that reason refuse the old name."""
+
 
 class OpenAIProvider:
     """
@@ -49,6 +52,7 @@ class OpenAIProvider:
             headers=self._headers,
             timeout=settings.timeout,
             tells_usage=settings.tells_usage,
+            renamed=_RENAMED if settings.is_official else {},
         )
         self._is_open = False
 

@@ -104,11 +104,14 @@ class ProviderSettings(Base, frozen=True, kw_only=True):
         return self.realtime_url or f"ws{self.base_url.rstrip('/').removeprefix('http')}/realtime"
 
     @property
+    def is_official(self) -> bool:
+        """Whether it is OpenAI's own server."""
+        return self.base_url.rstrip("/") == OFFICIAL
+
+    @property
     def has_default_models(self) -> bool:
         """Whether OpenAI's own models are served unlisted."""
-        if self.default_models is None:
-            return self.base_url.rstrip("/") == OFFICIAL
-        return self.default_models
+        return self.is_official if self.default_models is None else self.default_models
 
 
 class OpenAISettings(Base, frozen=True, kw_only=True):

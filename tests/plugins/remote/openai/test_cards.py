@@ -2,7 +2,7 @@
 
 import pytest
 
-from junctor.core.cards import Capability, Feature, Tier
+from junctor.core.cards import CHAT_FEATURES, Capability, Feature, Tier
 from junctor.plugins.remote.openai.cards import KNOWN, served_by
 from junctor.plugins.remote.openai.settings import ModelSettings, ProviderSettings
 
@@ -77,15 +77,48 @@ def test_streaming_can_be_turned_off():
 
 
 def test_a_chat_model_has_no_speech_features():
-    """A model that only chats claims nothing about audio."""
+    """A model that only chats claims all of chat until somebody says less, and no hearing."""
     settings = ModelSettings(capabilities=frozenset({Capability.CHAT}))
     card = served_by("x", ProviderSettings(models={"m": settings}))["m"].card
 
-    assert (frozenset({Capability.CHAT}), frozenset()) == (card.capabilities, card.features)
+    assert (frozenset({Capability.CHAT}), CHAT_FEATURES) == (card.capabilities, card.features)
 
 
-RECORDED = sorted(id_ for id_, served in KNOWN.items() if not served.is_live)
-LIVE = sorted(set(KNOWN) - set(RECORDED))
+def test_a_chat_model_is_told_in_full():
+    """Context, longest answer, both prices and features of a chat model are settings."""
+    settings = ModelSettings(
+        capabilities=frozenset({Capability.CHAT}),
+        chat_features=frozenset({Feature.TOOLS, Feature.WORD_TIMESTAMPS}),
+        context_tokens=32_768,
+        max_output_tokens=4_096,
+        price=0.5,
+        output_price=1.5,
+    )
+    card = served_by("x", ProviderSettings(models={"m": settings}))["m"].card
+
+    assert (32_768, 4_096, 0.5, 1.5) == (
+        card.context_tokens,
+        card.max_output_tokens,
+        card.price,
+        card.output_price,
+    )
+    assert {Feature.TOOLS} == card.features
+
+
+def test_own_chat_models():
+    """OpenAI's chat models take text and pictures, a million tokens of them."""
+    cards = [one.card for one in KNOWN.values() if Capability.CHAT in one.card.capabilities]
+
+    assert ["gpt-6-astra", "gpt-6.1-sol", "gpt-6.1-terra", "gpt-6-luna"] == [c.id for c in cards]
+    assert {(1_050_000, 128_000)} == {(c.context_tokens, c.max_output_tokens) for c in cards}
+    assert {CHAT_FEATURES - {Feature.AUDIO}} == {c.features for c in cards}
+    assert all(c.output_price == 5 * c.price for c in cards)
+
+
+RECORDED = sorted(
+    id_ for id_, one in KNOWN.items() if Capability.TRANSCRIBE in one.card.capabilities
+)
+LIVE = sorted(id_ for id_, one in KNOWN.items() if one.is_live)
 
 
 @pytest.mark.parametrize("model", RECORDED)

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from junctor.conf.settings import Secret
-from junctor.core.requests import ChatReply, Task, TranscribeRequest
+from junctor.core.requests import Task, TranscribeRequest
 from junctor.core.testing.clips import tone_clip
 from junctor.core.transcripts import Segment, Transcript, Word
 from junctor.plugins.remote.openai.cards import KNOWN, served_by
 from junctor.plugins.remote.openai.settings import ModelSettings, ProviderSettings
-from junctor.plugins.remote.openai.wire import form_of, read_chat, read_event, read_transcript
+from junctor.plugins.remote.openai.wire import form_of, read_event, read_transcript
 
 REQUEST = TranscribeRequest(audio=tone_clip(0.1), language="th-TH")
 JSON = ("response_format", "json")
@@ -168,18 +168,6 @@ def test_text_survives(text):
 def test_pieces(data, piece):
     """Deltas of OpenAI and of vLLM are understood, other events add nothing."""
     assert piece == read_event(data).piece
-
-
-def test_chat_without_usage_or_content():
-    """A reply without tokens counted, or without text, is one."""
-    assert ChatReply(text="") == read_chat(b'{"choices": [{"message": {"content": null}}]}')
-
-
-@pytest.mark.parametrize("body", [b'{"choices": []}', b'{"choices": [{}]}', b"{}"])
-def test_chat_without_message_is_refused(body):
-    """An answer without a message is no reply."""
-    with pytest.raises(msgspec.DecodeError):
-        read_chat(body)
 
 
 def test_secret_is_hidden_in_settings():
