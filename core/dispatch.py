@@ -89,7 +89,7 @@ def verdict(causes: Sequence[ProviderError]) -> JunctorError:
             "Every provider tried refused this request as invalid. Check the file and the options."
         )
     if all(isinstance(cause, ProviderRestingError) for cause in causes):
-        resting = [f"{cause.provider} is left alone after failures" for cause in causes]
+        resting = [str(cause).removesuffix(".") for cause in causes]
         return NoCandidateError(resting, temporary=True)
     if all(isinstance(cause, (ProviderBusyError, ProviderRateLimitedError)) for cause in causes):
         return SaturatedError([f"{cause.provider} is busy" for cause in causes])

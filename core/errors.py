@@ -30,7 +30,7 @@ Every error junctor raises on purpose.
     │   ├── ProviderRejectedError     it refuses this very request (400, 413, 415, 422)
     │   ├── ProviderAnswerError       its answer makes no sense
     │   └── ProviderBusyError         its queue is full, try the next candidate
-    │       └── ProviderRestingError  it is left alone after failures, for a while
+    │       └── ProviderRestingError  not back yet: left alone after failures, or starting
     ├── NoCandidateError              the plan is empty; says why for each
     │   └── SaturatedError            whoever could serve it is busy
     ├── AllCandidatesFailedError      the plan was run to its end
@@ -264,7 +264,7 @@ class ProviderBusyError(ProviderError):
 
 
 class ProviderRestingError(ProviderBusyError):
-    """It failed again and again, and is left alone for a while."""
+    """It cannot be asked for a while: it failed again and again, or its server is not ready."""
 
 
 class NoCandidateError(JunctorError):

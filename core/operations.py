@@ -281,7 +281,8 @@ def broken(
 
     async def run() -> Opened[A]:
         if gate.is_open:
-            raise ProviderRestingError("It is left alone after failures.", provider=provider)
+            text = f"{provider} is left alone after failures."
+            raise ProviderRestingError(text, provider=provider)
         started = monotonic()
         began = gate.clock() if is_live else None
 

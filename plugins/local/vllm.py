@@ -129,7 +129,7 @@ class VllmProvider:
             )
         if replica.server.state is not EngineState.READY:
             raise ProviderRestingError(
-                f"The server of {replica.card.name} is not ready ({replica.server.state}).",
+                f"{replica.card.name} is not ready ({replica.server.state}).",
                 provider=NAME,
                 model=request.model,
             )
