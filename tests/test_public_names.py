@@ -18,25 +18,31 @@ PUBLIC: dict[str, dict[str, str]] = {
         ),
     },
     "cards": {
+        "CHAT_FEATURES": "",
         "Capability": (
             "TRANSCRIBE STREAM_TRANSCRIBE LIVE_TRANSCRIBE TRANSCRIBE_WINDOWS REVISE_TRANSCRIPT "
             "IDENTIFY_LANGUAGE ALIGN CHAT"
         ),
         "Feature": (
-            "WORD_TIMESTAMPS SEGMENT_TIMESTAMPS AUTO_LANGUAGE DIARIZATION TRANSLATION PROMPT"
+            "WORD_TIMESTAMPS SEGMENT_TIMESTAMPS AUTO_LANGUAGE DIARIZATION TRANSLATION PROMPT "
+            "TOOLS STRUCTURED_OUTPUT IMAGES AUDIO LOGPROBS SEVERAL_ANSWERS"
         ),
         "ModelCard": (
             "provider id capabilities summary locales features media_types max_bytes "
-            "max_seconds window_seconds window_batch quality price latency tiers name"
+            "max_seconds window_seconds window_batch quality price prompt_price output_price "
+            "context_tokens max_output_tokens replica_of latency tiers price_of name shared_id "
+            "shared_name"
         ),
         "Tier": "LOW MEDIUM HIGH",
     },
     "errors": {
         "AllCandidatesFailedError": "",
         "AuthenticationError": "",
+        "BodyTooLargeError": "param",
         "ClientGoneError": "",
         "ConcurrencyLimitedError": "retry_after",
         "ConfigError": "",
+        "ContextLengthError": "",
         "DeadlineExceededError": "",
         "ForbiddenError": "",
         "InsufficientBalanceError": "",
@@ -57,10 +63,12 @@ PUBLIC: dict[str, dict[str, str]] = {
         "ProviderQuotaError": "",
         "ProviderRateLimitedError": "retryable",
         "ProviderRejectedError": "",
+        "ProviderRestingError": "",
         "ProviderTimeoutError": "retryable",
         "ProviderUnavailableError": "retryable",
         "RateLimitedError": "",
         "RequestError": "",
+        "SaturatedError": "",
         "TooLargeError": "param",
         "TooLongError": "param",
         "UnknownModelError": "param",
@@ -81,18 +89,20 @@ PUBLIC: dict[str, dict[str, str]] = {
     "plans": {
         "Candidate": "card place needs_language",
         "Choice": "model provider tier wanted rules",
-        "Exclusion": "model reason fault max_seconds max_bytes",
+        "Exclusion": (
+            "model reason fault max_seconds max_bytes max_tokens needed_tokens is_answer_long"
+        ),
         "Fault": "REQUEST TEAM SERVER TEMPORARY",
         "Place": "REQUESTED FALLBACK PREFERRED TIER_CHAIN ENSEMBLE EARS RANKED",
         "Plan": "candidates excluded ensemble is_hedged",
         "Wish": (
             "capability model provider tier language allowed_languages features wanted bytes "
-            "seconds team allowed_models overlays"
+            "seconds tokens output_tokens affinity team allowed_models overlays"
         ),
     },
     "providers": {
         "Aligner": "align",
-        "ChatModel": "chat",
+        "ChatModel": "chat stream_chat",
         "LanguageIdentifier": "identify_language",
         "LiveTranscriber": "live_transcribe",
         "PROTOCOLS": "",
@@ -104,8 +114,8 @@ PUBLIC: dict[str, dict[str, str]] = {
     },
     "requests": {
         "AlignRequest": "audio words language model",
-        "ChatReply": "text prompt_tokens completion_tokens",
-        "ChatRequest": "messages model options",
+        "ChatReply": "body",
+        "ChatRequest": "body model wants_usage",
         "Identification": "language confidence",
         "IdentifyRequest": "audio model allowed",
         "LiveRequest": "model language allowed_languages word_timestamps diarization rolling",
@@ -162,7 +172,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "Fail": "error items gap",
         "FakeTranscriber": (
             "name running requests models start close called settled transcribe "
-            "stream_transcribe transcribe_windows align identify_language chat"
+            "stream_transcribe transcribe_windows align identify_language chat stream_chat"
         ),
         "Hang": "items",
         "Outcome": "",

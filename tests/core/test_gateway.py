@@ -13,6 +13,7 @@ from msgspec import convert
 from junctor.conf.settings import Limits, Loader, Model, Policy, Settings, Storage, Team
 from junctor.conf.settings import Telemetry as TelemetrySettings
 from junctor.core.cards import Capability, Feature
+from junctor.core.chat.dialect import conversation_of
 from junctor.core.complaints import Complaints
 from junctor.core.errors import (
     AllCandidatesFailedError,
@@ -215,8 +216,18 @@ async def test_translation_goes_over_a_chat_model_when_no_model_translates(tmp_p
         assert (transcript.text, transcript.language) == ("good day", "en")
         assert (transcript.segments[0].start, transcript.segments[0].end) == (0.0, 2.0)
         assert isinstance(asked, ChatRequest)
-        assert asked.messages[-1]["content"] == "bonjour"
+        assert conversation_of(asked).messages[-1].text == "bonjour"
         assert ticket.attempts == 2
+
+
+async def test_a_chat_model_that_does_not_translate_is_not_asked_to(tmp_path: Path) -> None:
+    """Only a chat model whose card says so translates what others wrote down."""
+    features = frozenset(Feature) - {Feature.TRANSLATION}
+    speech = evolve(fake_card(capabilities=[Capability.TRANSCRIBE]), features=features)
+    talk = evolve(fake_card("talk", capabilities=[Capability.CHAT]), features=features)
+    async with house(settings(tmp_path), FakeTranscriber(cards=[speech, talk])) as home:
+        with pytest.raises(UnsupportedOptionError, match="translation"):
+            await home.transcribe(task=Task.TRANSLATE)
 
 
 async def test_translation_without_any_way_says_so(tmp_path: Path) -> None:

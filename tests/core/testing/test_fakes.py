@@ -1,16 +1,17 @@
 """The scripted provider does as it is told and remembers it."""
 
 import asyncio
+import json
 from contextlib import aclosing
 
 import pytest
 
 from junctor.core.cards import Capability
+from junctor.core.chat.dialect import request_of, text_of
 from junctor.core.errors import ProviderBusyError, ProviderUnavailableError
 from junctor.core.providers import PROTOCOLS
 from junctor.core.requests import (
     AlignRequest,
-    ChatRequest,
     IdentifyRequest,
     TranscribeRequest,
     Window,
@@ -115,9 +116,11 @@ async def test_identifies_and_chats():
     """The other capabilities follow the same script."""
     fake = FakeTranscriber(then=Say("sawatdi krap", language="th"))
     heard = await fake.identify_language(IdentifyRequest(audio=REQUEST.audio))
-    reply = await fake.chat(ChatRequest(messages=({"role": "user", "content": "hi"},)))
+    reply = await fake.chat(request_of([{"role": "user", "content": "hi"}]))
+    usage = json.loads(reply.body)["usage"]
 
-    assert ("th", "sawatdi krap", 2) == (heard.language, reply.text, reply.completion_tokens)
+    assert ("th", "sawatdi krap") == (heard.language, text_of(reply.body))
+    assert (1, 2) == (usage["prompt_tokens"], usage["completion_tokens"])
     assert [Capability.IDENTIFY_LANGUAGE, Capability.CHAT] == [c.capability for c in fake.calls]
 
 
