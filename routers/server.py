@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from math import ceil
+from typing import Literal
 
 import structlog
 import uvicorn
@@ -121,6 +122,7 @@ class _Server(uvicorn.Server):
 def _config(app: Litestar, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=_protocol(),
         ws="websockets-sansio",
         ws_max_size=LARGEST_MESSAGE,
         ws_ping_timeout=None,  # a pong waits behind the audio of a client that we slow down
@@ -133,6 +135,14 @@ def _config(app: Litestar, settings: ServerSettings) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=ceil(settings.shutdown_grace),
     )
+
+
+def _protocol() -> "type[asyncio.Protocol] | Literal['auto']":
+    try:
+        from junctor.routers.joining import JoiningProtocol
+    except ImportError:  # httptools is not built for Windows
+        return "auto"
+    return JoiningProtocol
 
 
 def _bound(settings: ServerSettings) -> socket.socket:

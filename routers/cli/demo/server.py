@@ -24,7 +24,7 @@ ENGLISH = "please open the door"
 THAI = "ผม อยาก กิน ปลา"
 THANKS = "ขอบคุณ มาก ครับ"
 """Sentences that the tiny model was made for; eSpeak's Thai wants its words apart."""
-TINY, SPHINX, OUTAGE = "whisper", "sphinx", "outage"
+TINY, SPHINX, CHAT, OUTAGE = "whisper", "sphinx", "ctranslate2", "outage"
 """Providers of the demo: who answers, who is asked by name, and who is down."""
 START_SECONDS = 60.0
 ANSWER_SECONDS = 60.0
@@ -44,12 +44,16 @@ data_dir = "{data_dir}"
 base_url = "http://127.0.0.1:{dead_port}/v1"
 api_key = "no-key-is-needed-where-nobody-answers"
 models.whisper-1 = {{}}
+models.gpt-none-of-it = {{ capabilities = ["chat"] }}
 
 [policy.tiers.high]
 ensemble = ["sphinx:en-us"]
 
 [models.demo]
 chain = ["whisper:junctor-tiny", "sphinx:en-us"]
+
+[models.demo-chat-with-an-outage]
+chain = ["outage:gpt-none-of-it", "ctranslate2:junctor-tiny-chat"]
 
 [models.demo-with-an-outage]
 chain = ["outage:whisper-1", "whisper:junctor-tiny", "sphinx:en-us"]
