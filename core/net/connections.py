@@ -1,6 +1,7 @@
 """The kept connections of our own HTTP/1.1 client, and the way of a request over one of them."""
 
 import asyncio
+import math
 import socket
 import ssl
 from collections import deque
@@ -39,12 +40,16 @@ class Connections:
 
     _limits: "PoolLimits"
     faults: tuple[type[Exception], ...] = field(default=(WireError, OSError), init=False)
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False)
     _idle: dict[Origin, list[Connection]] = field(factory=dict, init=False)
     _live: set[Connection] = field(factory=set, init=False)
     _taken: int = field(default=0, init=False)
     """Connections that are open or being opened."""
     _line: deque[tuple[Origin, asyncio.Future[Granted]]] = field(factory=deque, init=False)
     _sweeper: asyncio.TimerHandle | None = field(default=None, init=False)
+    _clock: asyncio.TimerHandle | None = field(default=None, init=False)
+    _due: float = field(default=math.inf, init=False)
+    """When the clock looks next which calls are over; one for all, as few ever are."""
     _tls: ssl.SSLContext | None = field(default=None, init=False)
     _closing: asyncio.Event | None = field(default=None, init=False)
 
@@ -64,11 +69,13 @@ class Connections:
         """
         address = address_of(url)
         head = head_of(method, address, headers, body)
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         until = loop.time() + within
         for attempt in range(MAX_RESENDS + 1):
             connection = await self._acquire(address.origin, until)
             began = loop.time()
+            if until < self._due:
+                self._arm(until)
             try:
                 await connection.ask(head, body, until=until, is_bodiless=method == "HEAD")
                 coding = connection.coding
@@ -86,14 +93,15 @@ class Connections:
     async def close(self) -> None:
         """Close every connection; calls under way fail."""
         self._closing = asyncio.Event()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for timer in (self._sweeper, self._clock):
+            if timer is not None:
+                timer.cancel()
         while self._line:
             self._grant(None)
         if not self._live:
             return
         for connection in tuple(self._live):
-            connection.break_off()
+            connection.fail(NoAnswerError)
         try:
             async with asyncio.timeout(_CLOSE_WITHIN):
                 await self._closing.wait()
@@ -129,7 +137,7 @@ class Connections:
         return connection
 
     async def _queued(self, origin: Origin, until: float) -> Granted:
-        future: asyncio.Future[Granted] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Granted] = self._loop.create_future()
         entry = (origin, future)
         self._line.append(entry)
         try:
@@ -152,13 +160,12 @@ class Connections:
         from aiohappyeyeballs import start_connection
 
         scheme, host, port = origin
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._limits.connect_timeout):
             tls = await self._tls_context() if scheme == "https" else None
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             sock = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS, interleave=1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _, connection = await loop.create_connection(
+            _, connection = await self._loop.create_connection(
                 lambda: Connection(origin, self),
                 sock=sock,
                 ssl=tls,
@@ -188,7 +195,7 @@ class Connections:
             self._grant(connection if is_same else None)
         else:
             connection.is_idle = True
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = self._loop.time()
             self._idle.setdefault(connection.origin, []).append(connection)
             if self._sweeper is None:
                 self._sweep()
@@ -219,7 +226,7 @@ class Connections:
 
     def _sweep(self) -> None:
         """Close what has been idle for long; come again when the next one is due."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._sweeper = None
         oldest = loop.time() - self._limits.max_idle
         for origin, kept in tuple(self._idle.items()):
@@ -229,3 +236,20 @@ class Connections:
         if self._idle:
             first = min(kept[0].idle_since for kept in self._idle.values())
             self._sweeper = loop.call_at(first + self._limits.max_idle, self._sweep)
+
+    def _arm(self, due: float) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+        self._due = due
+        self._clock = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        """End the calls whose time is up; look again when the next one's is."""
+        now = self._loop.time()
+        self._clock, self._due = None, math.inf
+        for connection in tuple(self._live):
+            if connection.until <= now:
+                connection.fail(TimeoutError)
+        due = min((one.until for one in self._live if one.until > now), default=math.inf)
+        if due < math.inf:
+            self._arm(due)

@@ -13,11 +13,13 @@ Origin = tuple[str, str, int]
 """Scheme, host and port: what may share a connection."""
 
 _PORTS = {"http": 80, "https": 443}
+_SILENT = frozenset({"GET", "HEAD"})
+"""Methods of which nobody expects a body."""
 _LEGAL = "!#$%&'()*+,/:;=?@[]~"
-_DEFAULTS = (
-    ("user-agent", "User-Agent: junctor"),
-    ("accept", "Accept: */*"),
-    ("accept-encoding", "Accept-Encoding: identity"),
+_OURS = (
+    ("user-agent", "User-Agent: junctor\r\n"),
+    ("accept", "Accept: */*\r\n"),
+    ("accept-encoding", "Accept-Encoding: identity\r\n"),
 )
 
 
@@ -30,6 +32,9 @@ class Address:
     """For `Host`: the port is in it where it is not the scheme's own."""
     path: str
     """With the query, quoted."""
+    start: str
+    """What goes out before the caller's headers and behind the method, where they are none of
+    ours."""
 
 
 def address_of(url: str) -> Address:
@@ -62,7 +67,9 @@ def _parsed(url: str) -> Address:
     path = quote(parts.path or "/", safe=_LEGAL)
     if parts.query:
         path += "?" + quote(parts.query, safe=_LEGAL)
-    return Address((parts.scheme, host, port), authority, path)
+    ours = "".join(line for _, line in _OURS)
+    start = f" {path} HTTP/1.1\r\nHost: {authority}\r\n{ours}"
+    return Address((parts.scheme, host, port), authority, path, start)
 
 
 _remembered = lru_cache(maxsize=64)(_parsed)
@@ -76,23 +83,33 @@ def head_of(method: str, address: Address, headers: Mapping[str, str], body: Bod
         HeaderError: a line end or a NUL is in one, or it cannot be encoded.
 
     """
-    given = {name.lower() for name in headers}
-    lines = [f"{method} {address.path} HTTP/1.1"]
-    if "host" not in given:
-        lines.append(f"Host: {address.authority}")
-    lines += [line for name, line in _DEFAULTS if name not in given]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    names = "\n".join(headers).lower()
+    if "host" in names or "accept" in names or "user-agent" in names or "content" in names:
+        start, given = _start(address, names)
+    else:
+        start, given = address.start, ""
+    block = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    ends = len(headers)
     if body is not None:
-        if "content-type" not in given:
-            lines.append(f"Content-Type: {body.content_type}")
-        lines.append(f"Content-Length: {body.size}")
-    elif method not in {"GET", "HEAD"}:
-        lines.append("Content-Length: 0")
-    head = "\r\n".join(lines)
-    ends = len(lines) - 1
-    if "\0" in head or head.count("\r") != ends or head.count("\n") != ends:
+        if "\ncontent-type\n" not in given:
+            block = f"{block}Content-Type: {body.content_type}\r\n"
+            ends += 1
+        size = body.size
+    else:
+        size = 0
+    if block.count("\r") != ends or block.count("\n") != ends or "\0" in block:
         raise HeaderError
+    length = "" if body is None and method in _SILENT else f"Content-Length: {size}\r\n"
     try:
-        return f"{head}\r\n\r\n".encode()
+        return f"{method}{start}{block}{length}\r\n".encode()
     except UnicodeEncodeError:
         raise HeaderError from None
+
+
+def _start(address: Address, names: str) -> tuple[str, str]:
+    """Return the start without what the caller gives, and the names of that, each on a line."""
+    given = f"\n{names}\n"
+    lines = [line for name, line in _OURS if f"\n{name}\n" not in given]
+    if "\nhost\n" not in given:
+        lines.insert(0, f"Host: {address.authority}\r\n")
+    return f" {address.path} HTTP/1.1\r\n{''.join(lines)}", given

@@ -10,6 +10,7 @@ frames of the call, and these what was uploaded.
 """
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol, cast
 
@@ -64,6 +65,8 @@ class Connection(asyncio.Protocol):
 
     status = 0
     headers: Mapping[str, str] = Headers({})
+    until = math.inf
+    """When the call must be over, loop time; it is for the keeper to end it then."""
     idle_since = 0.0
     """When its last answer was read, loop time."""
     is_idle = False
@@ -81,7 +84,6 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._is_full = self._is_paused = False
         self._forget()
 
@@ -122,7 +124,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             raise NoAnswerError
         self._is_asked, self._is_bodiless = True, is_bodiless
-        self._timer = self._loop.call_at(until, self._expire)
+        self.until = until
         if body is None:
             transport.write(head)
         elif len(head) + body.size <= _JOINED:
@@ -134,7 +136,7 @@ class Connection(asyncio.Protocol):
         while not self._has_head:
             if self._fault is not None:
                 raise self._fault
-            await self._wait()
+            await self._news()
 
     async def _upload(self, transport: asyncio.Transport, parts: tuple[bytes, ...]) -> None:
         """Send slice by slice; stop at an answer that wants no more, or at a fault."""
@@ -143,7 +145,7 @@ class Connection(asyncio.Protocol):
             view = memoryview(part)
             for at in range(0, len(view), _SLICE):
                 while self._is_full and not self._has_head and self._fault is None:
-                    await self._wait()
+                    await self._news()
                 if self._fault is not None or self.status >= _REDIRECTS:
                     return
                 transport.write(view[at : at + _SLICE])
@@ -156,7 +158,7 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._fault is not None:
                 raise self._fault
-            await self._wait()
+            await self._news()
         chunks = self._chunks
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
@@ -172,9 +174,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """End the call: what is kept is fit for another one, all else is dropped."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.until = math.inf
         is_clean = self._is_reusable and self._is_sent and self.is_alive
         self._forget()
         self.status, self.headers, self.was_used = 0, Connection.headers, True
@@ -184,31 +184,22 @@ class Connection(asyncio.Protocol):
             self.abort()
         self._keeper.done(self, is_clean=is_clean)
 
-    def break_off(self) -> None:
-        """Close it under a call, which fails."""
-        self._fail(NoAnswerError)
-
     def abort(self) -> None:
         """Close it at once, with what is still to be sent."""
         if self._transport is not None:
             self._transport.abort()
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _news(self) -> asyncio.Future[None]:
+        """Return what is done when something has come, or can go out; one waits at a time."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _expire(self) -> None:
-        self._timer = None
-        self._fail(TimeoutError)
-
-    def _fail(self, fault: type[Exception]) -> None:
+    def fail(self, fault: type[Exception]) -> None:
+        """Close it under a call, which ends with this fault unless its answer is whole."""
         if not self._is_whole:
             self._fault = self._fault or fault
             self._is_reusable = False
@@ -254,9 +245,9 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self._is_reusable = False
             if not self._is_whole:
-                self._fail(NotHttpError)
+                self.fail(NotHttpError)
         if self._bare > MAX_HEAD and not self._is_whole:
-            self._fail(NotHttpError)
+            self.fail(NotHttpError)
         if self._waiting > HIGH_WATER:
             self._pause()
         if self._has_head:
@@ -313,13 +304,14 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Take the head, unless it is one of those that go before the real one."""
         status = self._parser.get_status_code()
+        coding = self._fields.get(b"transfer-encoding", b"chunked").lower()
+        if status == _SWITCHED or coding != b"chunked":
+            raise NotHttpError  # out of feed_data, as an error of the parser
         if status < _OK:
             self._is_interim, self._fields = True, {}
             return
         if self._is_whole:
             return
-        if self._fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            raise NotHttpError  # out of feed_data, as an error of the parser
         self.status, self.headers = status, Headers(self._fields)
         self.coding = self._fields.get(b"content-encoding", b"").decode("latin-1")
         self._has_head = True

@@ -265,7 +265,7 @@ async def test_waiting_for_a_connection_ends(upstream):
     assert 1 == len(upstream.requests)
 
 
-@pytest.mark.parametrize("mode", sorted(MODES.keys() - {"hang", "unread", "drip"}))
+@pytest.mark.parametrize("mode", sorted(MODES.keys() - {"hang", "unread", "drip", "stall"}))
 async def test_pool_survives_every_mode(pool, upstream, mode):
     """After anything that a peer does, the next request is answered."""
     try:
@@ -274,3 +274,49 @@ async def test_pool_survives_every_mode(pool, upstream, mode):
         gc.collect()
 
     assert 200 == (await post(pool, upstream.base_url)).status
+
+
+@pytest.fixture(name="proxied")
+async def _proxied(monkeypatch):
+    """A pool that obeys the environment, which names no proxy yet."""
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    pool = Pool(PoolLimits(trust_env=True, max_answer_bytes=1 << 20))
+    await pool.open()
+    yield pool
+    await pool.close()
+
+
+async def test_proxy(proxied, upstream, monkeypatch):
+    """The proxy of the environment is asked for a host that only it knows."""
+    monkeypatch.setenv("HTTP_PROXY", upstream.url().removesuffix("/v1"))
+    upstream.script("ok", "early")
+    answer = await post(proxied, "http://host.invalid/v1")
+    refused = await post(proxied, "http://host.invalid/v1", body=BIG)
+
+    assert [200, 413] == [answer.status, refused.status]
+    assert "http://host.invalid/v1/chat/completions" == upstream.requests[0].path
+
+
+@pytest.mark.parametrize(
+    ("mode", "error"),
+    [
+        ("close", ProviderUnavailableError),
+        ("cut", ProviderAnswerError),
+        ("huge", ProviderAnswerError),
+        ("hang", ProviderTimeoutError),
+    ],
+)
+async def test_faults_through_the_session(proxied, upstream, mode, error):
+    """A fault is the same error on the way on which there may be a proxy."""
+    with pytest.raises(error):
+        await post(proxied, upstream.url(mode), within=0.3)
+
+
+@pytest.mark.parametrize("fault", ["close", "reset"])
+async def test_stale_connection_through_the_session(proxied, upstream, fault):
+    """A stale connection is replaced there too."""
+    upstream.script("ok", fault)
+    await post(proxied, upstream.base_url)
+
+    assert 200 == (await post(proxied, upstream.base_url, body=BIG)).status
