@@ -107,13 +107,16 @@ async def test_nothing_reached_the_client(tmp_path: Path) -> None:
     assert (totals.tokens, totals.held_tokens) == (0, 0)
 
 
-async def test_tokens_are_charged_before_the_last_item(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [None, ProviderAnswerError("Broken.", provider="fake")])
+async def test_tokens_are_charged_before_the_last_item(
+    tmp_path: Path, error: BaseException | None
+) -> None:
     """What was settled stays as it is, whatever comes after; the log line says the same."""
     async with chatting(tmp_path) as (served, ticket):
         ticket.serve_tokens(10, 5)
         ticket.settle()
         ticket.serve_tokens(10, 50)
-        await ticket.close(ProviderAnswerError("Broken.", provider="fake"))
+        await ticket.close(error)
         (entry,) = await served.entries()
         record = Visit(request_id="r", ticket=ticket).record()
 

@@ -161,6 +161,7 @@ async def test_hold_of_tokens_is_given_back(server: Server) -> None:
 async def test_tokens_of_a_new_day(server: Server) -> None:
     """At 00:00 UTC all begins anew but what is held, and keys that hold nothing are forgotten."""
     server.chat(40, principal=bounded("one"))
+    server.chat(9, principal=bounded("two"))
     reservation = server.reserve(bounded("two"))
     reservation.hold_tokens(15)
     server.now = (NOON // DAY + 1) * DAY
