@@ -11,9 +11,11 @@ share; no further than the load of a member is bounded, as in Mirrokni, Thorup a
 """
 
 from collections.abc import Callable, Iterable
-from hashlib import md5
+from functools import lru_cache
+from hashlib import blake2b
 from math import ceil, log
 from typing import Literal
+from zlib import crc32
 
 from attrs import define
 
@@ -22,11 +24,12 @@ Balance = Literal["least-outstanding", "peak-ewma", "weighted"]
 Random = Callable[[], float]
 """Gives numbers from 0 (inclusive) to 1 (exclusive), as `random.random` does."""
 
+_MASK = (1 << 64) - 1
 BOUND = 1.25
 """Load of a member, as a multiple of its fair share, beyond which affinity leads to the next one."""
 
 
-@define(kw_only=True)
+@define(eq=False)
 class Member:
     """One member of a pool, as it stands when a request comes."""
 
@@ -35,11 +38,13 @@ class Member:
     outstanding: int = 0
     """Requests under way there."""
     latency: float = 1.0
-    """Seconds to its first item: as observed (peak EWMA), or else as expected."""
+    """Seconds to its first item: observed (peak EWMA) where that decides, or else expected."""
     weight: float = 1.0
     """How much more than others it carries."""
     is_full: bool = False
     """Whether one more request would be turned away."""
+    is_home: bool = False
+    """Whether it comes first for the affinity of the request."""
 
 
 def ordered(members: Iterable[Member], balance: Balance, *, random: Random) -> list[Member]:
@@ -75,16 +80,24 @@ def home(members: Iterable[Member], affinity: bytes) -> Member | None:
     It is the first by rendezvous hashing whose load stays within `BOUND` times its share.
     """
     able = [one for one in members if not one.is_full]
-    load = BOUND * (sum(one.outstanding for one in able) + 1)
-    weights = sum(one.weight for one in able)
-    for one in sorted(able, key=lambda one: _distance(one, affinity)):
+    load = BOUND * (sum([one.outstanding for one in able]) + 1)
+    weights = sum([one.weight for one in able])
+    seed = crc32(affinity)
+    for one in sorted(able, key=lambda one: _distance(one, seed)):
         if one.outstanding < ceil(load * one.weight / weights):
             return one
     return None
 
 
-def _distance(member: Member, affinity: bytes) -> float:
+def _distance(member: Member, seed: int) -> float:
     """Return the draw of a member for an affinity: exponential, its rate the weight; least wins."""
-    digest = md5(affinity + member.name.encode(), usedforsecurity=False).digest()
-    share = (int.from_bytes(digest[:6], "big") + 1) / (1 << 48)
-    return -log(share) / member.weight
+    # SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+    mixed = seed ^ _hashed(member.name)
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
+    return -log(((mixed >> 11) + 1) * 2.0**-53) / member.weight
+
+
+@lru_cache(maxsize=4096)
+def _hashed(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")

@@ -79,6 +79,8 @@ class Gate:
     @property
     def is_open(self) -> bool:
         """Whether a request would be turned away by the breaker."""
+        if not self._is_open and not self._paused_until:
+            return False  # nearly always, and without a look at the clock
         now = self.clock()
         if now < self._paused_until:
             return True

@@ -118,10 +118,6 @@ class Candidate:
     place: Place
     needs_language: bool = False
     """Whether it has to be told the language, which the request leaves open."""
-    member: Member | None = None
-    """How it stood in its pool; None for a model by itself."""
-    is_home: bool = False
-    """Whether it was chosen for the affinity of the request."""
 
 
 @frozen(kw_only=True)
@@ -132,5 +128,7 @@ class Plan:
     excluded: tuple[Exclusion, ...] = ()
     ensemble: tuple[Candidate, ...] = ()
     """The candidates that are asked at once, the first one among them; empty for no ensemble."""
+    members: tuple[Member, ...] = ()
+    """How the candidates that share the load of a name stood, in order."""
     is_hedged: bool = False
     """Whether the second candidate is asked too when the first is late."""

@@ -69,6 +69,8 @@ class Planner:
     observed: Observed
     random: Random = random
     """Decides between the members of a pool that stand alike."""
+    _made: dict[tuple[str, Place, bool], Candidate] = field(factory=dict, init=False, eq=False)
+    """Candidates that were made before; there are as many as cards and places."""
 
     def rules(self, wish: Wish) -> TierPolicy:
         """
@@ -100,6 +102,16 @@ class Planner:
         for pools, place in draft.groups():
             draft.consider(pools, place)
         return draft.finished()
+
+    def candidate(self, name: str, place: Place, *, needs_language: bool) -> Candidate:
+        """Return `provider:model` as a candidate; the same one for the same words."""
+        key = (name, place, needs_language)
+        made = self._made.get(key)
+        if made is None:
+            card = self.catalog.cards[name]
+            made = Candidate(card=card, place=place, needs_language=needs_language)
+            self._made[key] = made
+        return made
 
     def identifies(self, wish: Wish) -> bool:
         """Say whether somebody whom the team may use can tell which language is spoken."""
@@ -136,6 +148,8 @@ class _Draft:
     rules: TierPolicy
     candidates: list[Candidate] = field(factory=list)
     excluded: list[Exclusion] = field(factory=list)
+    members: list[Member] = field(factory=list)
+    """How those who share a load stood."""
     _seen: dict[str, bool] = field(factory=dict)
     """The names that were considered, and whether they were taken."""
     _places: int = 0
@@ -202,46 +216,36 @@ class _Draft:
             most = 1  # one reasons over what the others hear
         else:
             self._places += 1
-        self.candidates += self._balanced(pool, fitting, place)[:most]
+        for name in self._balanced(pool, fitting)[:most] if len(fitting) > 1 else fitting:
+            self.candidates.append(self._candidate(name, place))
 
-    def _balanced(self, pool: Pool, fitting: Sequence[str], place: Place) -> list[Candidate]:
-        """Return the members of a pool that fit, in the order in which they are to be asked."""
-        if len(fitting) == 1:
-            return [self._candidate(self.catalog.cards[fitting[0]], place)]
-        members = {
-            name: self._member(name, weight)
-            for name, weight in pool.members.items()
-            if name in fitting
-        }
-        affinity = self.wish.affinity if pool.has_affinity else b""
-        first = home(members.values(), affinity) if affinity else None
-        rest = ordered(members.values(), pool.balance, random=self.planner.random)
+    def _balanced(self, pool: Pool, names: Sequence[str]) -> Sequence[str]:
+        """Return members of a pool in the order in which they are to be asked."""
+        members = [self._member(name, pool) for name in names]
+        found = ordered(members, pool.balance, random=self.planner.random)
+        affinity = self.wish.affinity
+        first = home(members, affinity) if affinity and pool.has_affinity else None
         if first is not None:
-            rest.remove(first)
-            rest.insert(0, first)
-        return [
-            Candidate(
-                card=(card := self.catalog.cards[one.name]),
-                place=place,
-                needs_language=self._must_be_told(card),
-                member=one,
-                is_home=one is first,
-            )
-            for one in rest
-        ]
+            first.is_home = True
+            found.remove(first)
+            found.insert(0, first)
+        self.members += found
+        return [one.name for one in found]
 
-    def _member(self, name: str, weight: float) -> Member:
+    def _member(self, name: str, pool: Pool) -> Member:
         observed, capability = self.planner.observed, self.wish.capability
+        card = self.catalog.cards[name]
         return Member(
-            name=name,
-            outstanding=observed.outstanding(name, capability),
-            latency=self._latency(self.catalog.cards[name]),
-            weight=weight,
-            is_full=observed.is_full(name, capability),
+            name,
+            observed.outstanding(name, capability),
+            self._latency(card) if pool.balance == "peak-ewma" else card.latency,
+            pool.members[name],
+            observed.is_full(name, capability),
         )
 
-    def _candidate(self, card: ModelCard, place: Place) -> Candidate:
-        return Candidate(card=card, place=place, needs_language=self._must_be_told(card))
+    def _candidate(self, name: str, place: Place) -> Candidate:
+        needs_language = self._must_be_told(self.catalog.cards[name])
+        return self.planner.candidate(name, place, needs_language=needs_language)
 
     def _must_be_told(self, card: ModelCard) -> bool:
         """Say whether a model that is to listen has to be told the language, which is open."""
@@ -250,14 +254,24 @@ class _Draft:
 
     def finished(self) -> Plan:
         """Return the plan, with ears behind a model that has none, and the ensemble beside it."""
+        if self.wish.capability is Capability.CHAT:
+            return self._plan()
         self._lend_ears()
-        rules, candidates = self.rules, tuple(self.candidates)
-        plan = Plan(candidates=candidates, excluded=tuple(self.excluded))
-        if self.wish.capability is not Capability.TRANSCRIBE or not candidates:
-            return plan
-        if rules.ensemble:
-            return evolve(plan, ensemble=self._ensemble(candidates))
-        return evolve(plan, is_hedged=bool(rules.hedge) and len(candidates) > 1)
+        if self.wish.capability is not Capability.TRANSCRIBE or not self.candidates:
+            return self._plan()
+        plan = self._plan()
+        if self.rules.ensemble:
+            return evolve(plan, ensemble=self._ensemble(plan.candidates))
+        if self.rules.hedge and len(plan.candidates) > 1:
+            return evolve(plan, is_hedged=True)
+        return plan
+
+    def _plan(self) -> Plan:
+        return Plan(
+            candidates=tuple(self.candidates),
+            excluded=tuple(self.excluded),
+            members=tuple(self.members),
+        )
 
     def _lend_ears(self) -> None:
         if not self.candidates or not self._is_deaf(self.candidates[0].card):
@@ -279,8 +293,8 @@ class _Draft:
                     break
                 able = [name for name in pool.members if self._judge(name, Place.ENSEMBLE) is None]
                 if able:
-                    chosen = self._balanced(pool, able, Place.ENSEMBLE)[0]
-                    members[chosen.card.name] = chosen
+                    name = (self._balanced(pool, able) if len(able) > 1 else able)[0]
+                    members[name] = self._candidate(name, Place.ENSEMBLE)
                     break
         return tuple(members.values()) if len(members) > 1 else ()
 
@@ -352,13 +366,14 @@ class _Draft:
         if card is None:
             reason = self.catalog.absence(name)
             return Exclusion(model=name, reason=reason, fault=Fault.SERVER)
+        wish = self.wish
         return (
-            misfit(card, self.wish)
-            or self._mute(card, place)
-            or too_much(card, self.wish)
-            or self._not_allowed(card, place)
-            or self._too_dear(card)
-            or self._broken(card)
+            misfit(card, wish)
+            or (None if wish.capability is Capability.CHAT else self._mute(card, place))
+            or too_much(card, wish)
+            or (self._not_allowed(card, place) if wish.allowed_models else None)
+            or (None if self.rules is _NO_RULES else self._too_dear(card))
+            or self._broken(name)
         )
 
     def _mute(self, card: ModelCard, place: Place) -> Exclusion | None:
@@ -382,8 +397,6 @@ class _Draft:
 
     def _not_allowed(self, card: ModelCard, place: Place) -> Exclusion | None:
         wish = self.wish
-        if not wish.allowed_models:
-            return None
         names = {card.name, card.id, card.provider, card.shared_name, card.shared_id}
         if place in {Place.REQUESTED, Place.FALLBACK} and wish.model is not None:
             names.add(wish.model)  # a public name that is allowed opens its own chain, no more
@@ -402,11 +415,11 @@ class _Draft:
             return None
         return Exclusion(model=card.name, reason=reason, fault=fault)
 
-    def _broken(self, card: ModelCard) -> Exclusion | None:
-        if not self.planner.observed.is_open(card.name, self.wish.capability):
+    def _broken(self, name: str) -> Exclusion | None:
+        if not self.planner.observed.is_open(name, self.wish.capability):
             return None
         reason = "left alone after repeated failures"
-        return Exclusion(model=card.name, reason=reason, fault=Fault.TEMPORARY)
+        return Exclusion(model=name, reason=reason, fault=Fault.TEMPORARY)
 
 
 def refusal(plan: Plan) -> JunctorError:

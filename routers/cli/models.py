@@ -1,5 +1,6 @@
 """`junctor models`: what callers may ask for."""
 
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from junctor.routers.cli.options import config_option, json_option, load_setting
 from junctor.routers.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from junctor.core.cards import ModelCard
     from junctor.core.catalog import Catalog
 
@@ -28,12 +31,15 @@ def list_(path: Path | None, *, as_json: bool) -> None:
     settings = load_settings(path)
     catalog = offer_of(settings).catalog(settings.models)
     if as_json:
-        print_json({"names": _names(catalog), "models": [_card(c) for c in catalog.cards.values()]})
+        print_json({"names": _names(catalog), "models": _cards(catalog)})
         return
-    chains = ((name, ", ".join(_said(catalog, name))) for name in catalog.chains)
-    print_table(("name", "chain"), chains)
+    chains = (
+        (name, ", ".join(_said(catalog, one.pool)), ", ".join(_said(catalog, one.chain)))
+        for name, one in catalog.chains.items()
+    )
+    print_table(("name", "pool", "chain"), chains)
     columns = ("model", "capabilities", "languages", "quality", "summary")
-    print_table(columns, (_row(card) for card in catalog.cards.values()))
+    print_table(columns, starmap(_row, catalog.shared().items()))
 
 
 def _names(catalog: "Catalog") -> list[dict[str, object]]:
@@ -41,22 +47,36 @@ def _names(catalog: "Catalog") -> list[dict[str, object]]:
         {
             "name": name,
             "description": model.description,
-            "chain": [
-                {"model": one, "absence": _absence(catalog, one)} for one in catalog.resolve(name)
-            ],
+            "pool": _absences(catalog, model.pool),
+            "chain": _absences(catalog, dict.fromkeys(model.chain)),
         }
         for name, model in catalog.chains.items()
     ]
 
 
-def _absence(catalog: "Catalog", name: str) -> str | None:
-    return None if name in catalog.cards else catalog.absence(name)
-
-
-def _said(catalog: "Catalog", name: str) -> list[str]:
+def _absences(catalog: "Catalog", names: "Iterable[str]") -> list[dict[str, object]]:
     return [
-        one if one in catalog.cards else f"{one} ({catalog.absence(one)})"
-        for one in catalog.resolve(name)
+        {"model": one, "absence": None if catalog.serves(one) else catalog.absence(one)}
+        for one in names
+    ]
+
+
+def _said(catalog: "Catalog", names: "Iterable[str]") -> list[str]:
+    return [
+        one if catalog.serves(one) else f"{one} ({catalog.absence(one)})"
+        for one in dict.fromkeys(names)
+    ]
+
+
+def _cards(catalog: "Catalog") -> list[dict[str, object]]:
+    """Return each model once, with the names of its replicas where it has any."""
+    return [
+        {
+            **_card(cards[0]),
+            "model": name,
+            "replicas": [one.name for one in cards if one.replica_of],
+        }
+        for name, cards in catalog.shared().items()
     ]
 
 
@@ -76,9 +96,11 @@ def _card(card: "ModelCard") -> dict[str, object]:
     }
 
 
-def _row(card: "ModelCard") -> tuple[str, ...]:
+def _row(name: str, cards: "Sequence[ModelCard]") -> tuple[str, ...]:
     few = 6
+    card = cards[0]
     locales = ["any"] if card.locales is None else sorted(card.locales)
     languages = ", ".join(locales) if len(locales) <= few else f"{len(locales)} languages"
     capabilities = ", ".join(sorted(card.capabilities))
-    return (card.name, capabilities, languages, f"{card.quality:g}", card.summary)
+    summary = card.summary if len(cards) == 1 else f"{card.summary} ({len(cards)} replicas)"
+    return (name, capabilities, languages, f"{card.quality:g}", summary)

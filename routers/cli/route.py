@@ -12,7 +12,7 @@ from junctor.routers.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from junctor.conf.settings import Settings, TierPolicy
-    from junctor.core.plans import Plan, Wish
+    from junctor.core.plans import Candidate, Plan, Wish
     from junctor.core.tiers import Tongue
 
 
@@ -42,6 +42,15 @@ def route() -> None:
 )
 @click.option("--seconds", type=click.FloatRange(min=0), default=0.0, help="Length of the audio.")
 @click.option("--bytes", "size", type=click.IntRange(min=0), default=0, help="Size of the upload.")
+@click.option(
+    "--prompt-tokens", type=click.IntRange(min=0), default=0, help="Chat: length of the prompt."
+)
+@click.option(
+    "--output-tokens", type=click.IntRange(min=0), default=0, help="Chat: longest answer wanted."
+)
+@click.option(
+    "--affinity", default="", help="Chat: any text; requests with the same one begin alike."
+)
 @click.option("--team", help="Its allow-list counts. [default: no team's]")
 @json_option
 @config_option
@@ -58,13 +67,17 @@ def explain(  # noqa: PLR0913  # one parameter for each option
     features: tuple[str, ...],
     seconds: float,
     size: int,
+    prompt_tokens: int,
+    output_tokens: int,
+    affinity: str,
     team: str | None,
 ) -> None:
     """
     Print the plan of a described request.
 
-    It reads settings, plugins and cards; breakers and observed latencies are a running server's
-    and count as closed and unknown here. Exits 1 when nobody would be asked.
+    It reads settings, plugins and cards; breakers, load and observed latencies are a running
+    server's and count as closed, none and unknown here: equal members of a pool come in any order.
+    Exits 1 when nobody would be asked.
     """
     from junctor.core.plans import Wish
     from junctor.core.tiers import merged
@@ -85,6 +98,9 @@ def explain(  # noqa: PLR0913  # one parameter for each option
         features=frozenset(Feature(one) for one in features),
         bytes=size,
         seconds=seconds,
+        tokens=prompt_tokens,
+        output_tokens=output_tokens,
+        affinity=affinity.encode(),
         team=team or "",
         allowed_models=limits.allowed_models if team else (),
         overlays=overlays,
@@ -94,14 +110,31 @@ def explain(  # noqa: PLR0913  # one parameter for each option
         print_json(_as_json(plan))
     else:
         rows = [
-            (str(n), one.card.name, one.place.value) for n, one in enumerate(plan.candidates, 1)
+            (str(n), one.card.name, _why(one, plan)) for n, one in enumerate(plan.candidates, 1)
         ]
         rows += [("-", one.model, one.reason) for one in plan.excluded]
         print_table(("order", "model", "why"), rows)
-        for line in _remarks(plan, spoken):
+        for line in () if wish.capability is Capability.CHAT else _remarks(plan, spoken):
             click.echo(line)
     if not plan.candidates:
         raise SystemExit(1)
+
+
+def _why(candidate: "Candidate", plan: "Plan") -> str:
+    """Say why a candidate stands there, and of one that shares a load how it stands."""
+    found = next((one for one in plan.members if one.name == candidate.card.name), None)
+    if found is None:
+        return candidate.place.value
+    said = [
+        f"{found.outstanding} outstanding",
+        f"latency {found.latency:g} s",
+        f"weight {found.weight:g}",
+    ]
+    if found.is_full:
+        said.append("full")
+    if found.is_home:
+        said.append("holds the conversation")
+    return f"{candidate.place.value}; pool: {', '.join(said)}"
 
 
 def _layers(tiers: "Mapping[Any, TierPolicy]", tier: str) -> "tuple[TierPolicy, ...]":
@@ -153,6 +186,17 @@ def _as_json(plan: "Plan") -> dict[str, object]:
     return {
         "candidates": [
             {"model": one.card.name, "place": one.place.value} for one in plan.candidates
+        ],
+        "pool": [
+            {
+                "model": one.name,
+                "outstanding": one.outstanding,
+                "latency": one.latency,
+                "weight": one.weight,
+                "full": one.is_full,
+                "home": one.is_home,
+            }
+            for one in plan.members
         ],
         "ensemble": [one.card.name for one in plan.ensemble],
         "hedged": plan.is_hedged,

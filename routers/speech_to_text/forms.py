@@ -173,7 +173,7 @@ def _check_known(name: str, catalog: Catalog, *, param: str, where: str) -> None
             f"{', '.join(sorted(_providers(catalog)))}.",
             param=param,
         )
-    if colon and provider in catalog.providers and name not in catalog.cards:
+    if colon and provider in catalog.providers and not catalog.serves(name):
         raise UnknownModelError(name, _models_of(provider, catalog))
 
 
@@ -182,7 +182,7 @@ def _providers(catalog: Catalog) -> frozenset[str]:
 
 
 def _models_of(provider: str, catalog: Catalog) -> list[str]:
-    return [name for name, card in catalog.cards.items() if card.provider == provider]
+    return [name for name, cards in catalog.shared().items() if cards[0].provider == provider]
 
 
 def _served(form: TranscribeForm, catalog: Catalog) -> tuple[str | None, str | None]:
@@ -209,7 +209,7 @@ def _agreed(form: TranscribeForm, provider: str, catalog: Catalog) -> str:
     full = form.model if is_full else f"{provider}:{form.model}"
     if form.provider not in {provider, full}:
         raise _disagreement(form)
-    if full in catalog.cards:
+    if catalog.serves(full):
         return full
     if not is_full and (":" in form.model or catalog.resolve(form.model)):
         raise _disagreement(form)

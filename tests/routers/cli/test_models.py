@@ -31,6 +31,7 @@ def test_models_are_listed_for_programs(junctor, shelf, config):
         {
             "name": "good",
             "description": "The good one.",
+            "pool": [],
             "chain": [
                 {"model": "acme:one", "absence": None},
                 {"model": "gone:two", "absence": "not installed"},
@@ -48,5 +49,5 @@ def test_models_are_listed_for_people(junctor, shelf, config):
 
     shown = junctor("models", "list", "--config", config(CONFIG)).stdout
 
-    assert "good   acme:one, gone:two (not installed)" in shown
+    assert "good          acme:one, gone:two (not installed)" in shown
     assert "acme:one   chat           any         0.5       A fake for tests." in shown
