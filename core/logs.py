@@ -16,6 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from junctor.conf.settings import Telemetry
 from junctor.core.redaction import MASK, redact
+from junctor.core.visits import VISIT
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _SECRET_KEYS = frozenset({"authorization", "x-api-key", "api_key", "token", "secret", "password"})
@@ -38,6 +39,14 @@ def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     return event
 
 
+def name_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Say in the lines of a request which one it is."""
+    visit = VISIT.get()
+    if visit is not None and "request_id" not in event:
+        event["request_id"] = visit.request_id
+    return event
+
+
 def configure_logging(settings: Telemetry, *, stream: TextIO | None = None) -> None:
     """
     Send all log lines to `stream`, standard error by default, as the settings say.
@@ -52,6 +61,7 @@ def configure_logging(settings: Telemetry, *, stream: TextIO | None = None) -> N
     level = _LEVELS[settings.log_level]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_request,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

@@ -1,7 +1,7 @@
 """Uploads: forms with one file, read as they arrive and never beyond their bounds."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from litestar.types import Receive
@@ -12,6 +12,7 @@ from junctor.core.presence import gone
 from junctor.routers.answers import Http
 from junctor.routers.multipart import FILE, Form, FormParser, boundary_of
 
+Headers = Iterable[tuple[bytes, bytes]]
 Take = Callable[[bytes], object]
 """Takes a further piece of a body."""
 
@@ -59,9 +60,15 @@ async def read_form(
     return parser.close()
 
 
-async def read_body(request: Http, account: Account, *, limit: int) -> bytes:
+async def read_body(headers: Headers, receive: Receive, account: Account, *, limit: int) -> bytes:
     """
-    Read a body whole; arguments as in `read_form`.
+    Read a body whole.
+
+    Args:
+        headers: as the ASGI scope has them.
+        receive: the request's channel, not read yet.
+        account: counts the bytes held, and brings the deadline.
+        limit: largest body, bytes.
 
     Raises:
         BodyTooLargeError: beyond `limit`; raised as soon as that is known.
@@ -71,11 +78,11 @@ async def read_body(request: Http, account: Account, *, limit: int) -> bytes:
 
     """
     pieces: list[bytes] = []
-    length = request.headers.get("content-length", "")
+    length = next((value for name, value in headers if name == b"content-length"), b"")
     if length.isdigit() and int(length) > limit:
         raise BodyTooLargeError(limit_bytes=limit)
     try:
-        await _feed(pieces.append, request.receive, account, limit=limit)
+        await _feed(pieces.append, receive, account, limit=limit)
     except TooLargeError as exc:
         raise BodyTooLargeError(limit_bytes=limit) from exc
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

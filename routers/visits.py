@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
 
 from junctor.core.errors import JunctorError, OverloadedError
 from junctor.core.telemetry import Telemetry
@@ -71,11 +70,10 @@ class VisitLayer:
 
         VISIT.set(visit)  # the server gives every request a task, and a context, of its own
         try:
-            with bound_contextvars(request_id=visit.request_id):
-                if self._is_traced:
-                    await self._traced(visit, scope, receive, tagged)
-                else:
-                    await self._reported(visit, scope, receive, tagged)
+            if self._is_traced:
+                await self._traced(visit, scope, receive, tagged)
+            else:
+                await self._reported(visit, scope, receive, tagged)
         finally:
             visit.ticket = None  # timers of this request hold its context, and so the visit, on
 

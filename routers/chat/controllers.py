@@ -6,20 +6,20 @@ A request is decoded once for what policy has to know, and goes on in the bytes 
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import cast
 
-from litestar import Router, post
-from litestar.di import NamedDependency
-from litestar.types import ASGIApp
+from litestar import Router, asgi
+from litestar.types import HTTPScope, Receive, Scope, Send
 
 from junctor.core.cards import Capability
-from junctor.core.credentials import credential_of
-from junctor.core.errors import JunctorError
+from junctor.core.credentials import credential_in
+from junctor.core.errors import JunctorError, MethodNotAllowedError
 from junctor.core.faces import ERROR_FACE
 from junctor.core.gateway import Gateway
 from junctor.core.presence import Attended
 from junctor.core.tickets import Ticket
 from junctor.core.visits import Visit, current_visit
-from junctor.routers.answers import Answer, EventStream, Http, ticket_headers
+from junctor.routers.answers import Answer, EventStream, ticket_headers
 from junctor.routers.chat.asked import asked_of, read_chat, wish_of
 from junctor.routers.chat.errors import CHAT_FACE
 from junctor.routers.errors import noted
@@ -31,30 +31,39 @@ from junctor.routers.visits import shutting_down
 CONTRACT = "llm"
 
 
-@post("/completions", status_code=200)
-async def create_chat_completion(request: Http, gateway: NamedDependency[Gateway]) -> ASGIApp:
-    """Continue a conversation."""
+@asgi("/completions", copy_scope=False)
+async def create_chat_completion(scope: Scope, receive: Receive, send: Send) -> None:
+    """
+    Continue a conversation.
+
+    A bare ASGI handler: on this path what litestar does for an ordinary one was a sixth of the CPU.
+    """
+    if cast("HTTPScope", scope)["method"] != "POST":
+        raise MethodNotAllowedError("Conversations are continued with POST.")
+    gateway: Gateway = scope["litestar_app"].state["runtime"].gateway
     ticket = await gateway.admit(
-        contract=CONTRACT, operation="chat", credential=credential_of(request.headers)
+        contract=CONTRACT, operation="chat", credential=credential_in(scope["headers"])
     )
     try:
-        answer = await _answered(request, gateway, ticket)
+        answer = await _answered(scope, receive, gateway, ticket)
     except BaseException as error:
         await ticket.close(error)
         raise
     if isinstance(answer, Answer):
         await ticket.close()  # a stream's events do it themselves
-    return answer
+    await answer(scope, receive, send)
 
 
-async def _answered(request: Http, gateway: Gateway, ticket: Ticket) -> Answer | EventStream:
+async def _answered(
+    scope: Scope, receive: Receive, gateway: Gateway, ticket: Ticket
+) -> Answer | EventStream:
     limit = ticket.snapshot.settings.limits.max_upload_bytes
-    body = await read_body(request, ticket, limit=limit)
+    body = await read_body(scope["headers"], receive, ticket, limit=limit)
     wire = read_chat(body)
     asked = asked_of(wire, body)
     wish = wish_of(wire, ticket, asked.prompt_tokens)
     ticket.hold_tokens(asked.prompt_tokens + wish.output_tokens)
-    async with Attended(request.receive):
+    async with Attended(receive):
         if not wire.stream:
             answer = await gateway.chat(ticket, asked, wish)
             return Answer(body=answer, headers=ticket_headers(ticket))

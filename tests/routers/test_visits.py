@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from junctor.conf.settings import Telemetry as Settings
 from junctor.core.attempts import Attempt
+from junctor.core.logs import name_request
 from junctor.core.telemetry import Telemetry
 from junctor.core.testing.fakes import FakeTranscriber
 from junctor.core.tracing import Note
@@ -79,19 +80,17 @@ async def test_answer_carries_the_id():
 
 
 async def test_lines_within_carry_the_id():
-    """Whatever is logged on the way says which request it belongs to."""
-    from structlog.contextvars import get_contextvars
-
-    seen = {}
+    """Whatever is logged on the way says which request it belongs to, and nothing else does."""
+    seen = []
 
     async def app(scope, receive, send):
-        seen.update(get_contextvars())
+        seen.append(name_request(None, "info", {"event": "within"}))
         await answer(scope, receive, send)
 
-    await visit(app, (b"x-request-id", b"abc"))
+    await asyncio.create_task(visit(app, (b"x-request-id", b"abc")))  # as the server runs them
 
-    assert {"request_id": "abc"} == seen
-    assert {} == get_contextvars()
+    assert [{"event": "within", "request_id": "abc"}] == seen
+    assert {"event": "out"} == name_request(None, "info", {"event": "out"})
 
 
 async def test_every_request_is_reported():
