@@ -34,3 +34,14 @@ async def test_relay_beside_a_direct_call_and_nginx() -> None:
 async def test_start_beside_a_bare_application() -> None:
     """The ratio is printed."""
     assert "junctor / bare litestar: " in await output("benchmarks.start", "--runs", "1")
+
+
+async def test_our_client_beside_aiohttp_and_a_bare_loop() -> None:
+    """Each is printed for requests, uploads and chunks."""
+    if missing := [name for name in ("nginx", "taskset") if shutil.which(name) is None]:
+        assert not os.environ.get("CI"), f"not installed: {missing}"
+        pytest.skip(f"not installed: {missing}")
+    quick = ("--requests", "200", "--streams", "4", "--chunks", "5", "--rounds", "1")
+    told = await output("benchmarks.http_client", *quick)
+
+    assert 9 == told.count(" x ours")

@@ -1,6 +1,8 @@
 """Every fault and status has its error, and no error tells what it must not."""
 
 import asyncio
+import socket
+import ssl
 from datetime import UTC, datetime
 
 import aiohttp
@@ -19,6 +21,16 @@ from junctor.core.errors import (
 )
 from junctor.core.net import Target, network_faults, retry_after, status_error
 from junctor.core.net.faults import provider_error
+from junctor.core.net.wires import (
+    BrokenError,
+    CodingError,
+    CutError,
+    HeaderError,
+    NoAnswerError,
+    NotHttpError,
+    NotUrlError,
+    WireError,
+)
 
 TARGET = Target("vendor", "model-1")
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -116,6 +128,17 @@ def test_retry_after(headers, seconds):
         (aiohttp.InvalidURL("LEAK"), ProviderRejectedError),
         (aiohttp.ClientError("LEAK"), ProviderUnavailableError),
         (ConnectionResetError("LEAK"), ProviderUnavailableError),
+        (ConnectionRefusedError("LEAK"), ProviderUnavailableError),
+        (socket.gaierror(1, "LEAK"), ProviderUnavailableError),
+        (ssl.SSLCertVerificationError("LEAK"), ProviderUnavailableError),
+        (NotUrlError("LEAK"), ProviderRejectedError),
+        (HeaderError("LEAK"), ProviderRejectedError),
+        (NoAnswerError("LEAK"), ProviderUnavailableError),
+        (BrokenError("LEAK"), ProviderUnavailableError),
+        (CutError("LEAK"), ProviderAnswerError),
+        (NotHttpError("LEAK"), ProviderAnswerError),
+        (CodingError("LEAK"), ProviderAnswerError),
+        (WireError("LEAK"), ProviderUnavailableError),
         (OSError("LEAK"), ProviderUnavailableError),
         (httpx.ReadTimeout("LEAK"), ProviderTimeoutError),
         (httpx.PoolTimeout("LEAK"), ProviderTimeoutError),
@@ -129,7 +152,7 @@ def test_retry_after(headers, seconds):
     ids=lambda value: str(type(value)) if isinstance(value, Exception) else "",
 )
 def test_fault_to_error(fault, error):
-    """A fault of either client is the same error, and its text stays out of the message."""
+    """A fault of any client is the same error, and its text stays out of the message."""
     found = provider_error(fault, TARGET)
 
     assert error is type(found)

@@ -130,6 +130,11 @@ async def test_body_behind_the_answer_to_head(pool):
     assert ([b"", b""], 2) == ([answer.body for answer in answers], len(server.calls))
 
 
+async def test_name_with_several_addresses(pool, upstream):
+    """A host is tried at each of its addresses, of whichever family."""
+    assert 200 == (await ask(pool, upstream.base_url.replace("127.0.0.1", "localhost"))).status
+
+
 async def test_headers(pool):
     """Lookups ignore case, and of a repeated header the first counts."""
     said = b"HTTP/1.1 200 OK\r\nRetry-After: 7\r\nretry-after: 8\r\nContent-Length: 0\r\n\r\n"

@@ -1,6 +1,7 @@
 """The pool opens with its first user and closes with its last; httpx goes through it too."""
 
 import asyncio
+import sys
 
 import httpx
 import pytest
@@ -37,6 +38,31 @@ async def test_last_user_closes(upstream):
 
     with pytest.raises(RuntimeError, match="not open"):
         _ = pool.relay
+
+
+async def test_most_need_no_other_client(upstream):
+    """A request over the relay imports neither aiohttp nor httpx, which are slow to import."""
+    program = f"""
+import asyncio, sys
+from junctor.core.net import Pool, Target, json_body
+
+async def run():
+    pool = Pool()
+    await pool.open()
+    await pool.relay.post(
+        {upstream.base_url!r}, headers={{}}, body=json_body({{}}), target=Target("v"), within=9
+    )
+    await pool.close()
+
+asyncio.run(run())
+print({{"aiohttp", "httpx"}} & set(sys.modules))
+"""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await child.communicate()
+
+    assert (1, b"set()") == (len(upstream.requests), out.strip())
 
 
 async def test_opens_again(pool, upstream):
