@@ -1,4 +1,5 @@
 import pytest
+from attrs import evolve
 
 from junctor.conf.settings import Model
 from junctor.core.cards import Capability
@@ -97,3 +98,51 @@ def test_catalog_cannot_be_changed(catalog):
     """It is a snapshot."""
     with pytest.raises(TypeError):
         catalog.cards["x"] = None
+
+
+@pytest.fixture(name="replicated")
+def _replicated():
+    cards = [
+        evolve(fake_card(f"q@{n}", provider="v", capabilities=[Capability.CHAT]), replica_of="q")
+        for n in (1, 2)
+    ]
+    other = fake_card("q", provider="w", capabilities=[Capability.CHAT])
+    pool = Model(pool=("v:q", "w:q", "gone:q"), chain=("w:q",), weights={"v:q": 2.0})
+    return Catalog.of(
+        [FakeTranscriber("v", cards=cards), FakeTranscriber("w", cards=[other])], {"public": pool}
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        ("v:q", ("v:q@1", "v:q@2")),
+        ("v:q@2", ("v:q@2",)),
+        ("q@2", ("v:q@2",)),
+        ("q", ("w:q", "v:q@1", "v:q@2")),
+        ("public", ("v:q@1", "v:q@2", "w:q", "gone:q")),
+    ],
+)
+def test_model_stands_for_its_replicas(replicated, model, names):
+    """In place, wherever it is named; each by itself can still be asked for."""
+    assert sorted(replicated.resolve(model)) == sorted(names)
+
+
+def test_pool_weighs_replicas_as_their_model(replicated):
+    """A weight is that of each of them; the chain stands behind."""
+    first, second = replicated.route("public")
+
+    assert first.members == {"v:q@1": 2.0, "v:q@2": 2.0, "w:q": 1.0, "gone:q": 1.0}
+    assert dict(second.members) == {"w:q": 1.0}
+
+
+def test_replicas_are_known_by_the_name_that_they_share(replicated):
+    """Callers need not know how many there are."""
+    assert replicated.known(Capability.CHAT) == ("public", "v:q", "w:q")
+    assert [len(cards) for cards in replicated.shared().values()] == [2, 1]
+    assert [replicated.serves(one) for one in ("v:q", "v:q@1", "v:r", "gone:q")] == [
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -241,3 +241,16 @@ def test_a_reload_forgets_the_gates_of_models_that_are_gone() -> None:
     health.configure(SETTINGS, ["p:kept"])
 
     assert health.states() == {("p:kept", Capability.TRANSCRIBE): BreakerState.OPEN}
+
+
+def test_what_is_under_way_at_a_candidate_is_known(clock: Clock) -> None:
+    """Balance asks for it; of a candidate that nobody asked yet there is nothing."""
+    health = Health(SETTINGS, clock=clock)
+    for _ in range(2):
+        health.gate("p:m", Capability.CHAT).enter()
+    seen = [
+        (health.outstanding(one, Capability.CHAT), health.is_full(one, Capability.CHAT))
+        for one in ("p:m", "p:new")
+    ]
+
+    assert seen == [(2, True), (0, False)]

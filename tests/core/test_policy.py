@@ -12,6 +12,7 @@ from junctor.conf.settings import Model, Policy, TierPolicy, Weights
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
 from junctor.core.catalog import Absence, Catalog
 from junctor.core.errors import (
+    ContextLengthError,
     ForbiddenError,
     NoCandidateError,
     TooLargeError,
@@ -30,12 +31,20 @@ class Seen:
 
     open: set[str] = field(factory=set)
     latencies: dict[str, float] = field(factory=dict)
+    busy: dict[str, int] = field(factory=dict)
+    full: set[str] = field(factory=set)
 
     def is_open(self, model: str, _: Capability) -> bool:
         return model in self.open
 
     def latency(self, model: str, _: Capability) -> float | None:
         return self.latencies.get(model)
+
+    def outstanding(self, model: str, _: Capability) -> int:
+        return self.busy.get(model, 0)
+
+    def is_full(self, model: str, _: Capability) -> bool:
+        return model in self.full
 
 
 def card(name: str, **changes: Any) -> ModelCard:
@@ -46,7 +55,7 @@ def card(name: str, **changes: Any) -> ModelCard:
 def planner(
     cards: Iterable[ModelCard],
     *,
-    chains: Mapping[str, tuple[str, ...]] | None = None,
+    chains: Mapping[str, tuple[str, ...] | Model] | None = None,
     policy: Policy | None = None,
     seen: Seen | None = None,
     absences: dict[str, Absence] | None = None,
@@ -56,7 +65,10 @@ def planner(
         by_provider.setdefault(one.provider, []).append(one)
     catalog = Catalog.of(
         [FakeTranscriber(name, cards=served) for name, served in by_provider.items()],
-        {name: Model(chain=chain) for name, chain in (chains or {}).items()},
+        {
+            name: one if isinstance(one, Model) else Model(chain=one)
+            for name, one in (chains or {}).items()
+        },
         absences=absences or {},
     )
     return Planner(catalog=catalog, policy=policy or Policy(), observed=seen or Seen())
@@ -498,3 +510,145 @@ def test_a_recording_is_played_to_a_live_listener_only_at_a_pinch() -> None:
 
     assert names(both) == ["a:whole"]
     assert (names(alone), alone.excluded[0].max_seconds) == ([], 600.0)
+
+
+REPLICAS = [card(f"v:q@{n}", replica_of="q") for n in range(1, 9)]
+POOL = Model(pool=("a:one", "b:two", "c:three"))
+
+
+def test_a_pool_is_asked_from_the_least_busy_on() -> None:
+    """And the plan says how its members stood."""
+    seen = Seen(busy={"a:one": 2, "b:two": 1, "c:three": 3})
+    plan = planner(ABC, chains={"all": POOL}, seen=seen).plan(wish("all"))
+
+    assert names(plan) == ["b:two", "a:one", "c:three"]
+    assert [one.outstanding for one in plan.members] == [1, 2, 3]
+
+
+def test_observed_latency_counts_in_a_pool_by_peak_ewma() -> None:
+    """Where there is none yet, the card's."""
+    pool = Model(pool=POOL.pool, balance="peak-ewma")
+    seen = Seen(busy={"b:two": 3}, latencies={"a:one": 9.0, "b:two": 0.1})
+    plan = planner(ABC, chains={"all": pool}, seen=seen).plan(wish("all"))
+
+    assert names(plan) == ["b:two", "c:three", "a:one"]
+
+
+def test_members_that_cannot_are_left_out_and_the_full_go_last() -> None:
+    """Who is full now may have room when its turn comes."""
+    seen = Seen(open={"a:one"}, full={"b:two"}, busy={"c:three": 99})
+    plan = planner(ABC, chains={"all": POOL}, seen=seen).plan(wish("all"))
+
+    assert (names(plan), list(reasons(plan))) == (["c:three", "b:two"], ["a:one"])
+
+
+def test_a_conversation_comes_back_unless_it_must_not() -> None:
+    """As its home is busy, it stays; when the pool has no affinity, the least busy is first."""
+    asked = wish("all", affinity=b"once upon a time")
+    first = names(planner(ABC, chains={"all": POOL}).plan(asked))[0]
+    busy = Seen(busy={one.name: 4 if one.name == first else 3 for one in ABC})
+    lone = Model(pool=POOL.pool, affinity=False)
+    found = planner(ABC, chains={"all": POOL}, seen=busy).plan(asked)
+
+    assert (names(found)[0], found.members[0].is_home) == (first, True)
+    assert names(planner(ABC, chains={"all": lone}, seen=busy).plan(asked))[2] == first
+
+
+@pytest.mark.parametrize("model", ["q", "v:q", "public", "chained", "one"])
+def test_replicas_share_the_load_of_their_model(model: str) -> None:
+    """Bare, with the provider, in a pool, in a chain, and as a provider's model in a tier."""
+    chains = {"public": Model(pool=("v:q",)), "chained": ("v:q",)}
+    tier = TierPolicy(provider_preference=("v",))
+    cards = [*REPLICAS[:3], card("a:one", max_bytes=1)]
+    made = planner(
+        cards,
+        chains=chains,
+        policy=Policy(tiers={"medium": tier}),
+        seen=Seen(busy={"v:q@1": 2, "v:q@2": 1}),
+    )
+
+    assert names(made.plan(wish(model, bytes=2))) == ["v:q@3", "v:q@2", "v:q@1"]
+
+
+def test_a_replica_may_still_be_named() -> None:
+    """To see what is wrong with that one."""
+    assert names(planner(REPLICAS).plan(wish("v:q@5"))) == ["v:q@5"]
+
+
+def test_ranked_replicas_are_one_place() -> None:
+    """Others are reached behind them."""
+    best = [evolve(one, quality=1.0) for one in REPLICAS]
+    plan = planner([*ABC, *best], policy=Policy(max_candidates=3)).plan(wish())
+
+    assert [name[0] for name in names(plan)] == ["v", "v", "v", "a", "b"]
+
+
+def test_a_large_pool_leaves_room_for_its_fallbacks() -> None:
+    """It takes one place, and so many of its members are asked."""
+    chains = {"best": Model(pool=("v:q",), chain=("a:one", "b:two", "c:three"))}
+    plan = planner([*REPLICAS, *ABC], chains=chains, policy=Policy(max_candidates=4)).plan(
+        wish("best")
+    )
+
+    assert [one.place for one in plan.candidates] == [Place.REQUESTED] * 4 + [Place.FALLBACK] * 3
+    assert names(plan)[4:] == ["a:one", "b:two", "c:three"]
+
+
+@pytest.mark.parametrize("allowed", ["q", "v:q", "v", "public"])
+def test_who_may_use_a_model_may_use_its_replicas(allowed: str) -> None:
+    """By whichever of its names it is allowed."""
+    made = planner(REPLICAS[:2], chains={"public": Model(pool=("v:q",))})
+
+    assert len(names(made.plan(wish("public", allowed_models=(allowed,))))) == 2
+
+
+def test_nobody_is_asked_twice_for_standing_in_pool_and_chain() -> None:
+    """A name of the pool that the chain has too was tried already."""
+    chains = {"all": Model(pool=("a:one", "b:two"), chain=("b:two", "c:three", "a:one"))}
+    plan = planner(ABC, chains=chains).plan(wish("all"))
+
+    assert (sorted(names(plan)[:2]), names(plan)[2:]) == (["a:one", "b:two"], ["c:three"])
+
+
+def chat(**more: Any) -> Wish:
+    return Wish(capability=Capability.CHAT, **more)
+
+
+def test_a_prompt_goes_to_who_has_the_context_for_it() -> None:
+    """The small one is left out, in words; at the very bound it fits."""
+    small, large = card("a:one", context_tokens=100), card("b:one", context_tokens=1000)
+    made = planner([small, large])
+    found = made.plan(chat(model="one", tokens=80, output_tokens=30))
+
+    assert names(made.plan(chat(model="one", tokens=80, output_tokens=20)))[0] == "a:one"
+    assert names(found) == ["b:one"]
+    assert reasons(found) == {"a:one": "answers with at most 20 tokens here, and 30 are asked for"}
+    assert (found.excluded[0].fault, found.excluded[0].max_tokens) == (Fault.REQUEST, 20)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "param"),
+    [
+        ({"tokens": 900}, "needs at least 900 tokens, prompt and answer together", "messages"),
+        ({"tokens": 800, "output_tokens": 1}, "largest context here is 800", "messages"),
+        ({"tokens": 700, "output_tokens": 200}, "with this prompt 100 is the most", "max_tokens"),
+        ({"output_tokens": 600}, "asks for an answer of 600 tokens", "max_tokens"),
+    ],
+)
+def test_too_many_tokens_for_all_says_how_many_and_what_to_do(
+    wanted: dict[str, int], said: str, param: str
+) -> None:
+    """The largest of the bounds is named, and the field that would have to be smaller."""
+    cards = [
+        card("a:one", context_tokens=100),
+        card("b:one", context_tokens=800, max_output_tokens=500),
+    ]
+    error = refusal(planner(cards).plan(chat(model="one", **wanted)))
+
+    assert isinstance(error, ContextLengthError)
+    assert (said in str(error), error.param) == (True, param)
+
+
+def test_without_bounds_on_its_card_a_model_takes_any_prompt() -> None:
+    """Its own server may know better."""
+    assert names(planner([card("a:one")]).plan(chat(model="one", tokens=10**7))) == ["a:one"]

@@ -2,18 +2,23 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from attrs import evolve
+from msgspec.structs import replace
 
-from junctor.conf.settings import Settings, Storage
+from junctor.conf.settings import Model, Settings, Storage, Team
 from junctor.conf.settings import Telemetry as TelemetrySettings
 from junctor.conf.settings import Tokens as TokenSettings
 from junctor.core.audit import Transcription
+from junctor.core.cards import Capability
 from junctor.core.complaints import Complaints
 from junctor.core.errors import ConfigError
 from junctor.core.idempotency import Call
+from junctor.core.plans import Wish
 from junctor.core.runtime import Runtime
 from junctor.core.telemetry import Telemetry
+from junctor.core.testing.fakes import FakeTranscriber, fake_card
 from tests.fakes.issuer import key_set
-from tests.fakes.plugins import plugins
+from tests.fakes.plugins import Offering, plugins
 
 DONE = Transcription(
     request_id="r",
@@ -71,3 +76,41 @@ async def test_bad_keys_do_not_come_by_a_reload(tmp_path: Path) -> None:
             await server.reload(Settings(storage=storage, tokens=TokenSettings(jwks="{")))
 
         assert server.settings.tokens is good
+
+
+async def test_a_changed_pool_serves_at_once(tmp_path: Path) -> None:
+    """A reload is enough, and what is under way at its members stays known."""
+    cards = [evolve(fake_card(f"q@{n}", provider="v"), replica_of="q") for n in (1, 2)]
+    more = [fake_card("q", provider="w")]
+    served = Offering(FakeTranscriber("v", cards=cards), FakeTranscriber("w", cards=more))
+    settings = Settings(
+        storage=Storage(data_dir=str(tmp_path)), models={"best": Model(pool=("v:q",))}
+    )
+    loaded = plugins(settings, fake=served)
+    asked = Wish(capability=Capability.CHAT, model="best")
+    telemetry = Telemetry(TelemetrySettings())
+    async with Runtime(settings, loaded, telemetry=telemetry, complaints=Complaints()) as server:
+        server.health.gate("v:q@1", Capability.CHAT).enter()
+        before = server._eras[-1].snapshot.planner.plan(asked)
+        await server.reload(replace(settings, models={"best": Model(pool=("v:q@1", "w:q"))}))
+        after = server._eras[-1].snapshot.planner.plan(asked)
+
+    assert [one.card.name for one in before.candidates] == ["v:q@2", "v:q@1"]
+    assert [one.card.name for one in after.candidates] == ["w:q", "v:q@1"]
+
+
+async def test_replicas_are_listed_as_one_model(tmp_path: Path) -> None:
+    """By the bare id that they share, and for a team that may use it."""
+    cards = [evolve(fake_card(f"q@{n}", provider="v"), replica_of="q") for n in (1, 2)]
+    settings = Settings(storage=Storage(data_dir=str(tmp_path)))
+    loaded = plugins(settings, fake=Offering(FakeTranscriber("v", cards=cards)))
+    telemetry = Telemetry(TelemetrySettings())
+    async with Runtime(settings, loaded, telemetry=telemetry, complaints=Complaints()) as server:
+        (listed,) = server._eras[-1].snapshot.public_models
+        found = [
+            server._eras[-1].snapshot.models_for(Team(allowed_models=(one,)))
+            for one in ("v:q", "x")
+        ]
+
+    assert (listed.name, len(listed.cards)) == ("q", 2)
+    assert found == [[listed], []]

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from junctor.routers.cli.root import main
+from tests.fakes.distributions import Shelf
 
 CONFIG = """
 extends = "default"
@@ -80,3 +81,43 @@ def test_what_is_no_language_is_refused_as_a_server_does(config: str) -> None:
 
     assert result.exit_code == 1
     assert "BCP-47" in result.stderr
+
+
+POOLED = """
+extends = "default"
+[models.pooled]
+pool = ["acme:q", "acme:small"]
+balance = "peak-ewma"
+weights = {"acme:q" = 2.0}
+"""
+CHATTING = """
+from attrs import evolve
+from junctor.core.cards import Capability
+from junctor.core.hooks import hookimpl
+from junctor.core.testing.fakes import FakeTranscriber, fake_card
+
+@hookimpl
+def junctor_providers(settings):
+    chat = fake_card("small", provider="acme", capabilities=[Capability.CHAT])
+    replicas = [evolve(chat, id=f"q@{n}", replica_of="q") for n in (1, 2)]
+    return [FakeTranscriber("acme", cards=[evolve(chat, context_tokens=100), *replicas])]
+"""
+LONG = ("--model", "pooled", "--capability", "chat", "--prompt-tokens", "90", "--output-tokens")
+
+
+def test_a_pool_tells_how_its_members_stand(tmp_path: Path, shelf: Shelf) -> None:
+    """In order, with what decides it, and where the conversation is at home."""
+    shelf.add("acme", CHATTING)
+    path = tmp_path / "pooled.toml"
+    path.write_text(POOLED)
+    result = explain(str(path), *LONG, "20", "--affinity", "hello")
+    again = json.loads(explain(str(path), *LONG, "20", "--affinity", "hello", "--json").stdout)
+    first = again["candidates"][0]["model"]
+    rows = [line.strip().split(maxsplit=2) for line in result.stdout.splitlines() if "acme:" in line]
+
+    assert rows[0][1:] == [
+        first,
+        "requested; pool: 0 outstanding, latency 1 s, weight 2, holds the conversation",
+    ]
+    assert [one["home"] for one in again["pool"]] == [True, False]
+    assert rows[2][1] == "acme:small"
