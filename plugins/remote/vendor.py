@@ -6,8 +6,16 @@ and the plugin hook. `Vendor` asks the upstream and tells every fault as an erro
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, ClassVar, TypeVar
 from urllib.parse import SplitResult, urlencode, urlsplit
 
@@ -48,6 +56,14 @@ class CardSettings(Base, frozen=True, kw_only=True):
     """0 (poor) to 1 (best known)."""
     price: Annotated[float, Meta(ge=0)] | None = None
     """US dollars per minute of audio."""
+    prompt_price: Annotated[float, Meta(ge=0)] | None = None
+    """Chat: US dollars per million tokens of the prompt."""
+    output_price: Annotated[float, Meta(ge=0)] | None = None
+    """Chat: US dollars per million tokens of the answer."""
+    context_tokens: Count | None = None
+    """Chat: tokens of prompt and answer together, at most."""
+    max_output_tokens: Count | None = None
+    """Chat: tokens of an answer, at most."""
     latency: Seconds | None = None
     """Expected time for a short request, seconds."""
     tiers: frozenset[Tier] | None = None
@@ -217,6 +233,42 @@ class Vendor:
         if not 200 <= answer.status < 300:  # noqa: PLR2004
             raise self.fault(target, answer)
         return answer.body
+
+    async def events(
+        self, path: str, target: Target, *, body: Body, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """
+        Post a body and yield the data of the server-sent events that answer, as they come.
+
+        Closing the generator closes the connection, unless the answer was read to its end.
+
+        Args:
+            path: behind `base_url`, from its slash on.
+            target: whom errors name.
+            body: what to send.
+            headers: beside those that carry our credentials.
+
+        Raises:
+            ProviderError: there is no good answer, or no stream; the subclass says why.
+
+        """
+        url, own = self._address(path, target)
+        async with self._pool.relay.stream(
+            url,
+            headers={**(self.headers() if own else {}), **(headers or {})},
+            body=body,
+            target=target,
+            within=self._settings.timeout,
+        ) as answer:
+            if not 200 <= answer.status < 300:  # noqa: PLR2004
+                content = await answer.read()
+                whole = RelayAnswer(status=answer.status, headers=answer.headers, body=content)
+                raise self.fault(target, whole)
+            if not answer.is_events:
+                raise nonsense(target)
+            async with aclosing(answer.events()) as events:
+                async for event in events:
+                    yield event.data
 
     @asynccontextmanager
     async def socket(

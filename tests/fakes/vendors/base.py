@@ -239,7 +239,7 @@ class VendorFake:
         body = honest.body if isinstance(honest, web.Response) else b""
         assert isinstance(body, bytes)
         answer = web.StreamResponse(status=honest.status)
-        answer.content_type = "application/json"
+        answer.content_type = honest.content_type
         answer.content_length = len(body)
         await answer.prepare(request)
         if fault == "cut":

@@ -1,10 +1,4 @@
-"""
-Anthropic: a model without ears that corrects what another provider heard.
-
-Its Messages API takes text and images, no audio: so the provider only revises transcripts. Facts:
-platform.claude.com/docs (models, errors, versioning) and the types of the vendor's Python SDK
-2.11.0, read in November 2026.
-"""
+"""A transcript that another provider made, corrected: what is asked, and what comes of the answer."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -12,59 +6,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from attrs import evolve
 
-from junctor.conf.settings import Count, Settings
-from junctor.core.cards import Capability, ModelCard, Tier
-from junctor.core.hooks import hookimpl
-from junctor.core.net import Target, json_body
-from junctor.core.plugins import plugin_settings
+from junctor.core.net import Target
 from junctor.core.requests import ReviseRequest
 from junctor.core.transcripts import Segment, Transcript, Word
-from junctor.plugins.remote.vendor import Vendor, VendorSettings, nonsense, read, ready, rejected
-
-NAME = "anthropic"
-VERSION = "2023-06-01"
-"""Of the API; the newer 2026-10-21 differs in nothing that is sent here."""
-
-_HAIKU = ModelCard(
-    provider=NAME,
-    id="claude-haiku-5-5",
-    capabilities=frozenset({Capability.REVISE_TRANSCRIPT}),
-    summary="Corrects transcripts of others, quickly; takes no audio; paid by token, so price is 0.",
-    media_types=frozenset(),
-    quality=0.6,
-    latency=2.0,
-    tiers=frozenset({Tier.LOW}),
-)
-
-CARDS = (
-    _HAIKU,
-    evolve(
-        _HAIKU,
-        id="claude-sonnet-5-5",
-        summary="Corrects transcripts of others; takes no audio; paid by token, so price is 0.",
-        quality=0.8,
-        latency=4.0,
-        tiers=frozenset({Tier.MEDIUM, Tier.HIGH}),
-    ),
-    evolve(
-        _HAIKU,
-        id="claude-opus-5-5",
-        summary="Corrects transcripts of others, with care; takes no audio; paid by token, so price is 0.",
-        quality=0.9,
-        latency=6.0,
-        tiers=frozenset({Tier.HIGH}),
-    ),
-    evolve(
-        _HAIKU,
-        id="claude-fable-5-2",
-        summary="Corrects transcripts of others, at the highest price; takes no audio; paid by "
-        "token, so price is 0.",
-        quality=0.95,
-        latency=8.0,
-        tiers=frozenset({Tier.HIGH}),
-    ),
-)
-"""Text models of any language; prices are per million tokens, see docs/vendors/anthropic.md."""
+from junctor.plugins.remote.vendor import nonsense, read, rejected
 
 _TASK = """\
 You correct transcripts that speech recognition has made. The user message is one JSON document: \
@@ -94,13 +39,6 @@ _SCHEMA: Mapping[str, object] = {
 }
 
 
-class AnthropicSettings(VendorSettings, frozen=True, kw_only=True):
-    """`[plugins.anthropic]`."""
-
-    max_tokens: Count = 16_000
-    """Longest answer, tokens; only corrected segments are in it."""
-
-
 class _Block(msgspec.Struct):
     type: str
     text: str = ""
@@ -120,47 +58,33 @@ class _Corrections(msgspec.Struct):
     corrections: list[_Correction]
 
 
-class Anthropic(Vendor):
-    """Revises transcripts; it has no audio input."""
+def document(request: ReviseRequest, *, max_tokens: int) -> dict[str, object]:
+    """Return the request's JSON."""
+    return {
+        "model": request.model,
+        "max_tokens": max_tokens,
+        "system": _TASK,
+        "messages": [{"role": "user", "content": _told(_texts(request.transcript), request)}],
+        "output_config": {"format": {"type": "json_schema", "schema": _SCHEMA}},
+    }
 
-    NAME = NAME
-    BASE_URL = "https://api.anthropic.com"
 
-    def __init__(self, settings: AnthropicSettings, cards: Sequence[ModelCard] = CARDS) -> None:
-        super().__init__(settings, cards)
-        self._max_tokens = settings.max_tokens
+def revised(body: bytes, transcript: Transcript, target: Target) -> Transcript:
+    """
+    Return the transcript with what the answer corrects.
 
-    def headers(self) -> Mapping[str, str]:
-        """Return the headers that carry the key and the API's version."""
-        key = self._settings.api_key.reveal()
-        return {"x-api-key": key, "anthropic-version": VERSION}
+    Raises:
+        ProviderAnswerError: the answer is not one.
+        ProviderRejectedError: it was declined, or did not come to its end.
 
-    async def revise(self, request: ReviseRequest, /) -> Transcript:
-        """
-        Return the transcript with corrected text.
+    """
+    texts = _texts(transcript)
+    found = _corrections(read(body, _Message, target), len(texts), target)
+    return _revised(transcript, [found.get(at, text) for at, text in enumerate(texts)])
 
-        Times and speakers stay. A segment of which the words changed loses its word list, since
-        nobody knows the times of the new words.
 
-        Raises:
-            ProviderError: it failed, or declined; the subclass says how.
-
-        """
-        _, target = self.target(request.model)
-        transcript = request.transcript
-        if transcript.is_empty:
-            return transcript
-        texts = [one.text for one in transcript.segments] or [transcript.text]
-        document = {
-            "model": request.model,
-            "max_tokens": self._max_tokens,
-            "system": _TASK,
-            "messages": [{"role": "user", "content": _told(texts, request)}],
-            "output_config": {"format": {"type": "json_schema", "schema": _SCHEMA}},
-        }
-        body = await self.ask("POST", "/v1/messages", target, body=json_body(document))
-        found = _corrections(read(body, _Message, target), len(texts), target)
-        return _revised(transcript, [found.get(at, text) for at, text in enumerate(texts)])
+def _texts(transcript: Transcript) -> list[str]:
+    return [one.text for one in transcript.segments] or [transcript.text]
 
 
 def _told(texts: Sequence[str], request: ReviseRequest) -> str:
@@ -247,11 +171,3 @@ def _joined(transcript: Transcript, texts: Sequence[str]) -> str:
         pieces += [transcript.text[at:place], text]
         at = place + len(segment.text)
     return "".join([*pieces, transcript.text[at:]])
-
-
-@hookimpl
-def junctor_providers(settings: Settings) -> Sequence[Anthropic]:
-    """Return the provider, where a key is set."""
-    table = plugin_settings(settings, NAME, AnthropicSettings)
-    ready(table, NAME)
-    return [Anthropic(table)]

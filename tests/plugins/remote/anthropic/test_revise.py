@@ -1,4 +1,4 @@
-"""Anthropic against a server that knows its documentation."""
+"""Transcripts corrected by Anthropic, against a server that knows its documentation."""
 
 import asyncio
 import json
@@ -23,8 +23,9 @@ from junctor.core.providers import Provider, Transcriber, TranscriptReviser
 from junctor.core.requests import ReviseRequest
 from junctor.core.testing.revision import RevisionConformance
 from junctor.core.transcripts import Segment, Transcript, Word
-from junctor.plugins.remote.anthropic import Anthropic, junctor_providers
+from junctor.plugins.remote.anthropic import junctor_providers
 from tests.fakes.vendors.anthropic import AnthropicFake
+from tests.plugins.remote.adapters import plugged
 
 
 def word(text: str, start: float, speaker: str | None = None) -> Word:
@@ -65,33 +66,15 @@ FAULTS = [
 ]
 
 
-def made(fake: AnthropicFake, **changes: object) -> Anthropic:
-    return junctor_providers(Settings(plugins={"anthropic": fake.settings_table() | changes}))[0]
-
-
-@pytest.fixture(name="fake")
-async def _fake():
-    async with AnthropicFake() as fake:
-        yield fake
-
-
-@pytest.fixture(name="provider")
-async def _provider(fake):
-    provider = made(fake)
-    await provider.start()
-    yield provider
-    await provider.close()
-
-
 def test_has_no_ears(fake):
     """It revises transcripts, takes no audio at all, and every card says so."""
-    provider = made(fake)
+    provider = plugged(fake)
 
     assert isinstance(provider, TranscriptReviser)
     assert not isinstance(provider, Transcriber)
     assert all(
         (card.capabilities, card.media_types, card.price)
-        == ({Capability.REVISE_TRANSCRIPT}, frozenset(), 0.0)
+        == ({Capability.REVISE_TRANSCRIPT, Capability.CHAT}, frozenset(), 0.0)
         and "no audio" in card.summary
         for card in provider.models()
     )
@@ -239,17 +222,23 @@ async def test_text_is_never_lost(provider, fake):
 
 
 @pytest.mark.parametrize(("name", "error"), FAULTS, ids=[name for name, _ in FAULTS])
-async def test_faults(fake, name, error):
+async def test_faults(start, fake, name, error):
     """Each fault is its error, and tells nothing of what Anthropic said."""
-    provider = made(fake, timeout=0.3)
-    await provider.start()
+    provider = await start(timeout=0.3)
     fake.always = name
     with pytest.raises(error) as caught:
         await provider.revise(REVISE)
-    await provider.close()
 
     assert ("anthropic", "claude-sonnet-5-5") == (caught.value.provider, caught.value.model)
     assert "LEAK" not in f"{caught.value!r}"
+
+
+async def test_an_empty_account_is_no_bad_request(provider, fake):
+    """A 400 that says the credits are used up is told apart from a request that is wrong."""
+    fake.script.append("credit")
+
+    with pytest.raises(ProviderQuotaError):
+        await provider.revise(REVISE)
 
 
 async def test_retry_after_is_told(provider, fake):
@@ -291,7 +280,7 @@ class TestAnthropic(RevisionConformance):
         self.fake = fake
         fake.slow_above = 6_000
         fake.fixes = {"focks": "fox"}
-        return made(fake)
+        return plugged(fake)
 
     async def stopped(self, provider: Provider) -> None:
         await self.fake.left()
