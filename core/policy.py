@@ -221,7 +221,7 @@ class _Draft:
 
     def _balanced(self, pool: Pool, names: Sequence[str]) -> Sequence[str]:
         """Return members of a pool in the order in which they are to be asked."""
-        members = [self._member(name, pool) for name in names]
+        members = self._members(pool, names)
         found = ordered(members, pool.balance, random=self.planner.random)
         affinity = self.wish.affinity
         first = home(members, affinity) if affinity and pool.has_affinity else None
@@ -232,16 +232,19 @@ class _Draft:
         self.members += found
         return [one.name for one in found]
 
-    def _member(self, name: str, pool: Pool) -> Member:
+    def _members(self, pool: Pool, names: Sequence[str]) -> list[Member]:
         observed, capability = self.planner.observed, self.wish.capability
-        card = self.catalog.cards[name]
-        return Member(
-            name,
-            observed.outstanding(name, capability),
-            self._latency(card) if pool.balance == "peak-ewma" else card.latency,
-            pool.members[name],
-            observed.is_full(name, capability),
-        )
+        cards, weights, is_timed = self.catalog.cards, pool.members, pool.balance == "peak-ewma"
+        return [
+            Member(
+                name,
+                observed.outstanding(name, capability),
+                self._latency(cards[name]) if is_timed else cards[name].latency,
+                weights[name],
+                observed.is_full(name, capability),
+            )
+            for name in names
+        ]
 
     def _candidate(self, name: str, place: Place) -> Candidate:
         needs_language = self._must_be_told(self.catalog.cards[name])

@@ -557,7 +557,7 @@ def test_a_conversation_comes_back_unless_it_must_not() -> None:
 @pytest.mark.parametrize("model", ["q", "v:q", "public", "chained", "one"])
 def test_replicas_share_the_load_of_their_model(model: str) -> None:
     """Bare, with the provider, in a pool, in a chain, and as a provider's model in a tier."""
-    chains = {"public": Model(pool=("v:q",)), "chained": ("v:q",)}
+    chains = {"public": Model(pool=("v:q",)), "chained": Model(chain=("v:q",))}
     tier = TierPolicy(provider_preference=("v",))
     cards = [*REPLICAS[:3], card("a:one", max_bytes=1)]
     made = planner(
