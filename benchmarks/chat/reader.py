@@ -17,7 +17,8 @@ from benchmarks.targets import Target
 PATH = "/v1/chat/completions"
 _FILLER = (
     "In two sentences: what does a gateway in front of language models do, and what does it have to "
-    "know of those who ask, of the models behind it and of their prices?"
+    "know of those who ask, of the models behind it and of their prices? Leave out what every proxy "
+    "does anyway, and say where a cache in front of it would help and where it would be wrong."
 )
 
 
