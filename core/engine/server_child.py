@@ -60,7 +60,7 @@ class ServerChild:
         return child
 
     async def ended(self) -> int:
-        """Return its exit status, below zero for a signal, when nothing of it is left."""
+        """Return its exit status, below zero for a signal; what it started may end a little later."""
         word, _, rest = (await self._hear()).partition(" ")
         return int(rest) if word == "ended" else -signal.SIGKILL  # the warden was killed, so it was
 
@@ -77,9 +77,9 @@ class ServerChild:
             async with asyncio.timeout(self._grace + _MARGIN):
                 await self._process.wait()
         except TimeoutError:  # a warden that was stopped, say
-            for pid in filter(None, (self.pid, self._process.pid)):
-                warden.kill_group(pid)
-            await self._process.wait()
+            warden.kill_group(self._process.pid)
+        if await self._process.wait() != 0 and self.pid:  # it was killed, and could kill nobody
+            warden.kill_group(self.pid)
 
     async def _introduce(self) -> None:
         word, _, rest = (await self._hear()).partition(" ")

@@ -8,8 +8,10 @@ A child process that is an HTTP server itself (vLLM, SGLang, llama-server), kept
                             │   └── crash, or late ──▶ BACKOFF ◀── crash, or hang
                             └────────────────────────────┘
 
+What a broken one leaves behind is cleared away in STOPPING, before BACKOFF.
+
 In contrast to `core.engine.supervisor`, whose children speak our channel and start when they are
-needed: this one is started at once, is asked over HTTP how it is, and is used by whoever has its URL.
+needed, this one is started at once, is asked over HTTP how it is, and is used by whoever has its URL.
 """
 
 import asyncio
@@ -51,6 +53,7 @@ class ServerProcess:
         self._ready = asyncio.Event()
         self._child: ServerChild | None = None
         self._life: asyncio.Task[None] | None = None
+        self._is_closing = False
         self._starts = self._crashes = self._crashes_in_a_row = 0
         self._last_error = ""
 
@@ -104,7 +107,8 @@ class ServerProcess:
         """End it, and all that descends from it; may be called more than once, and without `start`."""
         if self._life is None:
             self._state = EngineState.CLOSED
-        elif self._state not in {EngineState.STOPPING, EngineState.CLOSED}:
+        elif not self._is_closing:
+            self._is_closing = True
             self._enter(EngineState.STOPPING)
             self._life.cancel()
         if self._life is not None:
@@ -146,6 +150,7 @@ class ServerProcess:
             why = await self._until_ready(child, ended) or await self._while_well(child, ended)
         finally:
             ended.cancel()
+        self._enter(EngineState.STOPPING)  # at once: what is left of it may take seconds to end
         child.kill()
         return why
 

@@ -5,8 +5,8 @@ A server of strangers, such as vLLM, starts processes of its own, and they outli
 killed. The warden does not: when junctor ends, however it ends, its end of the standard input is
 closed, and the warden stops the server with all that descends from it. It imports nothing of ours.
 
-It writes `started PID`, then `ended STATUS` (below zero for a signal), or only `failed ERROR`. It
-reads `k`, to kill the server at once, or the end of its input, to stop it: SIGTERM, and SIGKILL
+It writes `started PID`, then `ended STATUS` (below zero for a signal), or only `failed ERROR`, and
+ends itself when nothing of the server is left. It reads `k`, to kill the server at once, or the end of its input, to stop it: SIGTERM, and SIGKILL
 after GRACE seconds. What the server prints goes where the warden's standard error leads.
 """
 
@@ -88,9 +88,9 @@ def main() -> None:
     threading.Thread(target=obey, args=(server, float(grace), over), daemon=True).start()
     code = server.wait()
     over.set()
+    say(f"ended {code}")
     kill_group(server.pid)
     sweep()
-    say(f"ended {code}")
     os._exit(0)  # the thread still waits for junctor's word
 
 

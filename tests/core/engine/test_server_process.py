@@ -60,6 +60,11 @@ async def ready(server: ServerProcess) -> str:
     return server.url
 
 
+def parent_of(pid: int) -> int:
+    """The process that started it."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def lives(pid: int) -> bool:
     """Whether a process is there and no zombie."""
     try:
@@ -150,6 +155,20 @@ async def test_restarts_after_kill_9(make: Make):
     await server.wait_ready(10)
 
     assert server.status.last_error == "It crashed (signal SIGKILL)."
+
+
+async def test_a_killed_warden_takes_the_server_with_it(make: Make):
+    """When the warden is killed, so is the server with what it started, and both come back."""
+    server = make()
+    url = await ready(server)
+    pid, child = server.status.pid or 0, (await facts(url)).child
+
+    os.kill(parent_of(pid), signal.SIGKILL)
+    await until(lambda: server.status.starts == 2)
+    await server.wait_ready(10)
+
+    assert not lives(pid)
+    assert not lives(child)
 
 
 async def test_a_hung_server_is_killed_and_started_again(make: Make):
