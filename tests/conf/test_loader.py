@@ -11,7 +11,14 @@ REMOTE = {"OPENAI_API_KEY": "sk-very-secret"}
 CLUSTER = {"JUNCTOR_DATABASE_URL": "sqlite://"}
 ENVIRONS = {"cluster": CLUSTER, "default": {}, "gpu": {}, "remote": REMOTE}
 WHISPERS = {"whisper-large-v3", "whisper-medium", "whisper-small", "whisper-tiny"}
-SEED_MODELS = WHISPERS | {"thai-asr"}
+QWENS = {
+    "qwen2.5:0.5b",
+    "qwen3-4b",
+    "qwen3.5:27b-Q4_K_M",
+    "qwen3.5:4b-q4_K_M",
+    "qwen3.5:9B-Q4_K_M",
+}
+SEED_MODELS = WHISPERS | QWENS | {"thai-asr"}
 
 
 @pytest.fixture(name="write")
@@ -37,13 +44,15 @@ def test_nothing_at_all_gives_the_embedded_default():
 
     assert {name: model.chain for name, model in settings.models.items()} == {
         **dict.fromkeys(WHISPERS, ("whisper:junctor-tiny", "sphinx:en-us")),
+        **dict.fromkeys(QWENS, ("ctranslate2:junctor-tiny-chat",)),
         "thai-asr": captions,
     }
 
 
-def test_embedded_default_says_what_it_is():
-    """Nobody is told that the tiny stand-in is large-v3."""
-    description = load(None, {}).models["whisper-large-v3"].description
+@pytest.mark.parametrize("name", ["whisper-large-v3", "qwen3.5:27b-Q4_K_M"])
+def test_embedded_default_says_what_it_is(name):
+    """Nobody is told that the tiny stand-in is large-v3, or has 27 billion parameters."""
+    description = load(None, {}).models[name].description
 
     assert "tiny model" in description
 
@@ -67,15 +76,20 @@ def test_profile_resolves_large_v3_to_its_own_engine(profile, first):
 
 
 def test_chains_of_the_gpu_profile_name_models_it_configures():
-    """Each candidate of the profile's Whisper has its entry in the plugin's table."""
+    """Each candidate of the profile's engines has its entry in the plugin's table."""
     settings = load(Path("gpu"), {})
     chained = {one for model in settings.models.values() for one in model.chain}
     chained -= {"typhoon:typhoon-asr-realtime"}
 
-    models = settings.plugins["whisper"]["models"]
+    tables = {plugin: settings.plugins[plugin]["models"] for plugin in ("vllm", "whisper")}
+    named = {
+        f"{plugin}:{name}"
+        for plugin, models in tables.items()
+        if isinstance(models, dict)
+        for name in models
+    }
 
-    assert isinstance(models, dict)
-    assert chained == {f"whisper:{name}" for name in models}
+    assert chained == named
 
 
 def test_file_lies_on_the_default_profile(write):

@@ -19,7 +19,7 @@ def test_own_plugins_accept_the_tables_of_each_profile(profile):
     """And every candidate of its chains is a model that they offer, or of one that sits out."""
     settings = load(Path(profile), ENVIRON)
     plugins = Plugins.load(
-        Loader(allow=("openai", "sphinx", "typhoon", "whisper")),
+        Loader(allow=("ctranslate2", "openai", "sphinx", "typhoon", "vllm", "whisper")),
         complaints=Complaints(is_quiet=True),
     )
 
