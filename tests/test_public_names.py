@@ -94,7 +94,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         ),
         "Fault": "REQUEST TEAM SERVER TEMPORARY",
         "Place": "REQUESTED FALLBACK PREFERRED TIER_CHAIN ENSEMBLE EARS RANKED",
-        "Plan": "candidates excluded ensemble is_hedged",
+        "Plan": "candidates excluded ensemble members is_hedged",
         "Wish": (
             "capability model provider tier language allowed_languages features wanted bytes "
             "seconds tokens output_tokens affinity team allowed_models overlays"
