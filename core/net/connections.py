@@ -5,7 +5,7 @@ import math
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from attrs import define, field
@@ -17,6 +17,8 @@ from junctor.core.net.inflating import inflated
 from junctor.core.net.wires import BrokenError, NoAnswerError, Wire, WireError
 
 if TYPE_CHECKING:
+    from aiohappyeyeballs import AddrInfoType
+
     from junctor.core.net.pool import PoolLimits
 
 STALE_WINDOW = 1.0
@@ -162,7 +164,7 @@ class Connections:
         scheme, host, port = origin
         async with asyncio.timeout(self._limits.connect_timeout):
             tls = await self._tls_context() if scheme == "https" else None
-            found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await self._resolved(host, port)
             sock = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS, interleave=1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _, connection = await self._loop.create_connection(
@@ -175,6 +177,13 @@ class Connections:
         if self._closing is not None:
             connection.abort()
         return connection
+
+    async def _resolved(self, host: str, port: int) -> Sequence["AddrInfoType"]:
+        kind = socket.SOCK_STREAM
+        try:  # an address needs no look-up, and no thread for it
+            return socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            return await self._loop.getaddrinfo(host, port, type=kind)
 
     async def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:  # reads the list of authorities

@@ -180,6 +180,7 @@ BAD = {
     "coding": (coded("br", b"a"), ProviderAnswerError, "decompressed"),
     "codings": (coded("gzip, gzip", b"a"), ProviderAnswerError, "decompressed"),
     "no gzip": (coded("gzip", b"LEAK"), ProviderAnswerError, "decompressed"),
+    "bad gzip": (coded("gzip", b"\x1f\x8bLEAK"), ProviderAnswerError, "decompressed"),
     "cut gzip": (coded("gzip", packed(TEXT, bits=31)[:-9]), ProviderAnswerError, "decompressed"),
     "more than gzip": (
         coded("gzip", packed(TEXT, bits=31) + b"LEAK"), ProviderAnswerError, "decompressed",
@@ -530,6 +531,22 @@ async def settled(sent: list[int]) -> None:
     while before != len(sent):
         before = len(sent)
         await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", ["length", "gzip"])
+async def test_end_stays_the_end(pool, name):
+    """Whoever reads on at the end is told again that it is the end."""
+    said, body, _ = GOOD[name]
+    async with (
+        talking(saying(said)) as server,
+        pool.relay.stream(
+            server.url, headers={}, body=json_body({}), target=TARGET, within=5
+        ) as answer,
+    ):
+        whole = await answer.read()
+        ends = [await answer.next() for _ in range(2)]
+
+    assert (body, [b"", b""]) == (whole, ends)
 
 
 async def test_next_takes_what_is_there_without_a_stop(pool):

@@ -9,13 +9,15 @@ import uvloop
 
 from junctor.core.errors import (
     ProviderAnswerError,
+    ProviderAuthError,
     ProviderError,
     ProviderRejectedError,
     ProviderTimeoutError,
     ProviderUnavailableError,
 )
-from junctor.core.net import Pool, PoolLimits, RelayAnswer, Target, json_body
+from junctor.core.net import Pool, PoolLimits, RelayAnswer, ServerEvent, Target, json_body
 from junctor.core.net.bodies import Body
+from junctor.core.net.events import MAX_EVENT_BYTES
 from tests.fakes.upstream import MODES, Mode, Upstream, refused_url
 
 KEY = "sk-very-secret"
@@ -320,3 +322,37 @@ async def test_stale_connection_through_the_session(proxied, upstream, fault):
     await post(proxied, upstream.base_url)
 
     assert 200 == (await post(proxied, upstream.base_url, body=BIG)).status
+
+
+async def streamed(pool: Pool, url: str) -> list[ServerEvent]:
+    async with pool.relay.stream(
+        f"{url}/chat/completions", headers={}, body=json_body({}), target=TARGET, within=5
+    ) as answer:
+        await answer.check()
+        return [event async for event in answer.events()] if answer.is_events else []
+
+
+async def test_events(pool, upstream):
+    """A stream of events is known as one, and read event by event."""
+    upstream.script("stream-error", "ok")
+    events = await streamed(pool, upstream.base_url)
+
+    assert ["message"] == [event.name for event in events]
+    assert [] == await streamed(pool, upstream.base_url)
+
+
+async def test_event_without_end(pool, upstream):
+    """An event that never ends is given up."""
+    body = b"data: " + b"x" * (MAX_EVENT_BYTES + 1)
+    upstream.script(Mode(headers=(("content-type", "text/event-stream"),), body=body))
+    wide = Pool()
+    await wide.open()
+    with pytest.raises(ProviderAnswerError, match="longer than is read"):
+        await streamed(wide, upstream.base_url)
+    await wide.close()
+
+
+async def test_streamed_refusal(pool, upstream):
+    """A refusal is told by its status, before anything is read from it as an answer."""
+    with pytest.raises(ProviderAuthError):
+        await streamed(pool, upstream.url("unauthorized"))
