@@ -31,6 +31,7 @@ from junctor.core.errors import (
     ProviderAnswerError,
     ProviderBusyError,
     ProviderError,
+    ProviderRejectedError,
     ProviderRestingError,
     ProviderTimeoutError,
     ProviderUnavailableError,
@@ -140,6 +141,12 @@ class translated:  # noqa: N801  # a context manager, spelled as one
         if not isinstance(error, Exception):
             return
         _log.warning("provider_defect", provider=self._provider, model=self._model, exc_info=True)
+        if isinstance(error, RecursionError):  # whoever nests a request so must open no breaker
+            raise ProviderRejectedError(
+                "The request is nested too deeply for it.",
+                provider=self._provider,
+                model=self._model,
+            ) from None
         raise ProviderAnswerError(  # the boundary to foreign code
             f"It failed in an unexpected way ({type(error).__name__}).",
             provider=self._provider,

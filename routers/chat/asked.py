@@ -38,10 +38,14 @@ def read_chat(body: bytes) -> ChatCompletionRequest:
     """
     try:
         asked = _decoder.decode(body)
+        if not body.isascii():
+            body.decode()  # what is not read goes on as it came, and has to be UTF-8 too
     except msgspec.ValidationError as exc:
         raise _refused(str(exc)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise InvalidRequestError(f"The body is not valid JSON: {exc}.") from None
+    except RecursionError:
+        raise InvalidRequestError("The body is nested too deeply.") from None
     for number, message in enumerate(asked.messages):
         _check(message, number)
     return asked
@@ -49,9 +53,11 @@ def read_chat(body: bytes) -> ChatCompletionRequest:
 
 def _check(message: ChatMessage, number: int) -> None:
     if message.content is None and message.role not in {"assistant", "function"}:
+        path = f"messages[{number}].content"
         raise InvalidRequestError(
-            f"A message of the role {message.role!r} needs content: a string, or a list of parts.",
-            param=f"messages[{number}].content",
+            f"The field {path!r} is not valid: a message of the role {message.role!r} needs a "
+            "string, or a list of parts.",
+            param=path,
         )
 
 

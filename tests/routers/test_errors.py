@@ -12,6 +12,7 @@ from junctor.conf.settings import Settings
 from junctor.core.errors import (
     AllCandidatesFailedError,
     AuthenticationError,
+    BodyTooLargeError,
     ClientGoneError,
     ConcurrencyLimitedError,
     ConfigError,
@@ -36,10 +37,12 @@ from junctor.core.errors import (
     ProviderQuotaError,
     ProviderRateLimitedError,
     ProviderRejectedError,
+    ProviderRestingError,
     ProviderTimeoutError,
     ProviderUnavailableError,
     RateLimitedError,
     RequestError,
+    SaturatedError,
     TooLargeError,
     TooLongError,
     UnknownModelError,
@@ -49,6 +52,7 @@ from junctor.core.faces import ERROR_FACE, ErrorFace, ErrorFaces, ErrorRow
 from junctor.core.hooks import hookimpl
 from junctor.core.net.guard import UrlError
 from junctor.routers.app import create_app
+from junctor.routers.chat.errors import CHAT_FACE
 from junctor.routers.errors import as_junctor_error
 from junctor.routers.openai.errors import OPENAI_FACE
 from junctor.routers.speech_to_text.errors import STT_FACE
@@ -66,6 +70,7 @@ SAMPLES: tuple[JunctorError, ...] = (
     UrlError("not there", reason="address", param="callback_url"),
     MediaError("not audio"),
     TooLargeError(limit_bytes=10),
+    BodyTooLargeError(limit_bytes=10),
     TooLongError(limit_seconds=10),
     UnknownModelError("nope", ["one"]),
     AuthenticationError("no key"),
@@ -85,7 +90,9 @@ SAMPLES: tuple[JunctorError, ...] = (
     ProviderRejectedError(UPSTREAM, provider="fake"),
     ProviderAnswerError(UPSTREAM, provider="fake"),
     ProviderBusyError(UPSTREAM, provider="fake"),
+    ProviderRestingError(UPSTREAM, provider="fake"),
     NoCandidateError([f"fake:one ({UPSTREAM})"], temporary=True),
+    SaturatedError([f"fake:one ({UPSTREAM})"]),
     AllCandidatesFailedError([ProviderTimeoutError(UPSTREAM, provider="fake")]),
     DeadlineExceededError(seconds=3),
     OverloadedError("full"),
@@ -112,7 +119,7 @@ def test_every_class_has_a_sample():
 
 def test_the_known_contracts_are_crossed():
     """The faces are those of the application itself."""
-    assert {"openai", "shared", "speech-to-text", "thai_asr"} == {
+    assert {"openai", "shared", "speech-to-text", "thai_asr", "llm"} == {
         face.contract for face in FACES.all()
     }
 
@@ -135,10 +142,11 @@ def test_error_in_contract(error: JunctorError, face: ErrorFace) -> None:
     """Who is to blame decides the hundred; the envelope is whole, and tells no secret."""
     refusal = face.refuse(error, request_id="r1")
     body = face.envelope(refusal).decode()
-    blames_caller = isinstance(error, RequestError) or (
-        face.contract == STT_FACE.contract
-        and isinstance(error, OverloadedError | ProviderBusyError)
-    )
+    comes_too_soon = {
+        STT_FACE.contract: (OverloadedError, ProviderBusyError),
+        CHAT_FACE.contract: (SaturatedError,),
+    }
+    blames_caller = isinstance(error, (RequestError, *comes_too_soon.get(face.contract, ())))
 
     assert (refusal.status // 100 == 4) == blames_caller
     assert is_whole(face, msgspec.json.decode(body))
