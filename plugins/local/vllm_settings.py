@@ -193,6 +193,7 @@ def _flags(card: ModelCard, settings: VllmModelSettings) -> Iterator[str]:
     path = Path(settings.model).expanduser()
     is_folder = path.is_absolute() or settings.model.startswith(("./", "../"))
     yield from ("--host", "127.0.0.1", "--port", "{port}")
+    yield "--disable-uvicorn-access-log"  # else its last words would be those of a health check
     yield from ("--model", str(path) if is_folder else settings.model)
     yield from ("--served-model-name", served_name(card, settings))
     if settings.context_tokens is not None:
