@@ -16,6 +16,7 @@ from junctor.plugins.local.workers.chat_items import (
     ChatArgs,
     ChatItem,
     ChatOptions,
+    Said,
     Took,
 )
 from junctor.plugins.local.workers.chat_lanes import Decoding, Lanes, Step
@@ -23,7 +24,7 @@ from junctor.plugins.local.workers.chat_prompt import Prompts
 from junctor.plugins.local.workers.chat_scores import Scores
 from junctor.plugins.local.workers.whisper_guards import check_folder, decoding, loading
 
-PAUSE: Final = 0.005
+PAUSE: Final = 0.01
 """Seconds between two pieces of a stream, at least: what a quick model says meanwhile goes along."""
 WHOLE_PAUSE: Final = 0.05
 """The same where nobody reads along, and only the end of the answer is looked for."""
@@ -79,15 +80,21 @@ class ChatWorker:
                 for steps in wanted.steps(PAUSE if job.args.is_stream else WHOLE_PAUSE):
                     job.check()
                     self._take(answers, steps, conversation)
-                    if job.args.is_stream:
-                        yield from (said for one in answers if (said := one.fresh()))
+                    yield from self._told(answers, is_stream=job.args.is_stream)
                     if wanted.is_done(one.index for one in answers if one.is_over):
                         break
         finally:
             wanted.is_left = True
-        for one in answers:
-            yield one.last()
+        yield from (one.last() for one in answers if not one.is_told)
         yield Took(prompt=len(prompt.tokens), completion=sum(one.tokens for one in answers))
+
+    def _told(self, answers: Sequence[Answer], *, is_stream: bool) -> Generator[Said, None, None]:
+        """Yield what is new, and the ends of answers that have come."""
+        for one in answers:
+            if one.is_over and not one.is_told:
+                yield one.last()
+            elif is_stream and (said := one.fresh()):
+                yield said
 
     def _take(
         self, answers: Sequence[Answer], steps: Sequence[Step], conversation: Conversation

@@ -41,6 +41,8 @@ class Answer:
         """That it has taken, the one that ends it not counted."""
         self.is_over = False
         """Whether no more of its tokens are wanted."""
+        self.is_told = False
+        """Whether its end was told."""
         self._is_cut = False
         """Whether that is so for what it says, and whatever else has come is left out."""
         self._ends = ends
@@ -87,6 +89,7 @@ class Answer:
 
     def last(self) -> Said:
         """Return the rest, and how it ended."""
+        self.is_told = True
         if not self._is_cut:
             self._note(self._reader.push(self._text.finish()))
             self._note(self._reader.finish())
