@@ -63,6 +63,8 @@ class ToolCall(Struct, omit_defaults=True):
     id: str | None = None
     type: str | None = None
     function: FunctionCall | None = None
+    extra_content: object = None
+    """What a vendor has to see again beside the call, by vendor: Google's signed thoughts."""
 
 
 class Message(Struct, omit_defaults=True):

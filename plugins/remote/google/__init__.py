@@ -2,7 +2,8 @@
 Google: Cloud Speech-to-Text v2 by its REST `recognize`, and Gemini by `generateContent`.
 
 From googleapis/googleapis (`google/cloud/speech/v2`), Google's pages on Chirp 2, Chirp 3 and Gemini
-transcription, and the types of google-genai 3.4; autumn 2026. Speech-to-Text streams over gRPC
+transcription, its guides to thinking, thought signatures and function calling, and the types of
+google-genai 3.4; autumn 2026. Speech-to-Text streams over gRPC
 only, so there is no live speech here.
 """
 

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from attrs import evolve
 
-from junctor.core.cards import Capability, Feature, ModelCard, Tier
+from junctor.core.cards import CHAT_FEATURES, Capability, Feature, ModelCard, Tier
 from junctor.core.locales import match, standard
 from junctor.core.net import Target
 from junctor.core.requests import TranscribeRequest
@@ -119,13 +119,19 @@ _GEMINI = ModelCard(
     latency=4.0,
     tiers=frozenset({Tier.MEDIUM, Tier.HIGH}),
 )
+_CHATS = CHAT_FEATURES - {Feature.LOGPROBS}
 _FLASH = evolve(
     _GEMINI,
     id="gemini-3.8-flash",
-    summary="Gemini 3.8 Flash, a general model that is told to transcribe; text alone, no times.",
-    features=frozenset({Feature.AUTO_LANGUAGE, Feature.PROMPT, Feature.TRANSLATION}),
+    capabilities=frozenset({Capability.TRANSCRIBE, Capability.CHAT}),
+    summary="Gemini 3.8 Flash chats, and transcribes where it is told to; text alone, no times.",
+    features=_CHATS | {Feature.AUTO_LANGUAGE, Feature.PROMPT},
     quality=0.84,
     price=0.004,
+    prompt_price=0.75,
+    output_price=3.75,
+    context_tokens=1_048_576,
+    max_output_tokens=65_536,
     tiers=frozenset({Tier.MEDIUM}),
 )
 GEMINI_CARDS = (
@@ -134,20 +140,48 @@ GEMINI_CARDS = (
     evolve(
         _FLASH,
         id="gemini-3.5-flash",
-        summary="Gemini 3.5 Flash, a general model that is told to transcribe; text alone, no times.",
+        summary="Gemini 3.5 Flash chats, and transcribes where it is told to; text alone, no times.",
         quality=0.82,
+        prompt_price=1.5,
+        output_price=9.0,
     ),
     evolve(
         _FLASH,
         id="gemini-3.1-flash-lite",
-        summary="Gemini 3.1 Flash-Lite, told to transcribe; cheap, text alone, no times.",
+        summary="Gemini 3.1 Flash-Lite chats cheaply, and transcribes; text alone, no times.",
         quality=0.74,
         price=0.001,
+        prompt_price=0.25,
+        output_price=1.5,
         latency=3.0,
         tiers=frozenset({Tier.LOW}),
     ),
+    ModelCard(
+        provider=NAME,
+        id="gemini-3.1-pro-preview",
+        capabilities=frozenset({Capability.CHAT}),
+        summary="Gemini 3.1 Pro, a preview, for hard questions; chats only.",
+        features=_CHATS,
+        quality=0.9,
+        price=2.0,
+        output_price=12.0,
+        context_tokens=1_048_576,
+        max_output_tokens=65_536,
+        latency=6.0,
+        tiers=frozenset({Tier.HIGH}),
+    ),
 )
-"""Prices in US dollars per minute, November 2026; of the general models our own estimate."""
+"""
+Prices in US dollars, November 2026. Per minute, those of the general models are our own estimate.
+Per million tokens: Google's page of prices as API Evangelist wrote it down on 2026-10-07, prompts
+up to 200,000 tokens (3.8 Flash costs twice that from January 2027 on); of 3.1 Flash-Lite what
+DeepInfra sells it for. Contexts: Google Cloud's guide to Gemini 3.8 Flash.
+"""
+
+LEAST_THOUGHT: Mapping[str, str] = MappingProxyType(
+    {"gemini-3.8-flash": "LOW", "gemini-3.1-pro-preview": "LOW"}
+)
+"""The lowest `thinkingLevel` of models that do not take `MINIMAL`; none of them takes none."""
 
 _OWN_WRITING = {"zh-CN": "cmn-Hans-CN", "zh-TW": "cmn-Hant-TW"}
 _OLD_WRITING = {"he-IL": "iw-IL", "nb-NO": "no-NO"}

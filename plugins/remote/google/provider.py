@@ -1,15 +1,18 @@
 """One provider for both of Google's services; the card's model says which is asked."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 from junctor.core.cards import Feature, ModelCard
 from junctor.core.errors import ConfigError, ProviderAnswerError, ProviderError
 from junctor.core.net import Body, RelayAnswer, Target, json_body
-from junctor.core.requests import Task, TranscribeRequest
+from junctor.core.requests import ChatReply, ChatRequest, Task, TranscribeRequest
 from junctor.core.transcripts import Transcript
-from junctor.plugins.remote.google import faults, gemini, speech
+from junctor.plugins.remote.chat import asked
+from junctor.plugins.remote.google import chat, faults, gemini, speech
 from junctor.plugins.remote.google.cards import GEMINI_CARDS, LOCATIONS, SPEECH_CARDS, codes
+from junctor.plugins.remote.google.chat_stream import ChatStream
 from junctor.plugins.remote.google.credentials import Grant, ServiceAccount
 from junctor.plugins.remote.google.settings import NAME, GoogleSettings
 from junctor.plugins.remote.vendor import Vendor, fitted, read, rejected
@@ -19,7 +22,7 @@ UNAUTHENTICATED = 401
 
 class Google(Vendor):
     """
-    Transcribes by Speech-to-Text and by Gemini; settings and errors as in `Vendor`.
+    Transcribes by Speech-to-Text and by Gemini, and chats by Gemini; settings and errors as in `Vendor`.
 
     Args:
         settings: its table, checked; models of the service without credentials are not served.
@@ -102,6 +105,42 @@ class Google(Vendor):
         )
         heard = speech.transcript if is_speech else gemini.transcript
         return heard(answer, request, target)
+
+    async def chat(self, request: ChatRequest, /) -> ChatReply:
+        """
+        Continue a conversation, by Gemini.
+
+        Raises:
+            ProviderError: it failed; the subclass says how.
+
+        """
+        card, target = self.target(request.model)
+        document = chat.document(asked(request, target), card, target)
+        answer = await self.ask(
+            "POST",
+            self._path(card),
+            target,
+            body=json_body(document),
+            headers=await self._credentials(card, target),
+        )
+        return ChatReply(body=chat.completion(answer, target))
+
+    async def stream_chat(self, request: ChatRequest, /) -> AsyncGenerator[bytes, None]:
+        """Continue a conversation, piece by piece; raises as `chat` does."""
+        card, target = self.target(request.model)
+        document = chat.document(asked(request, target), card, target)
+        stream = ChatStream(target)
+        events = self.events(
+            f"/v1beta/models/{card.id}:streamGenerateContent?alt=sse",
+            target,
+            body=json_body(document),
+            headers=await self._credentials(card, target),
+        )
+        async with aclosing(events):
+            async for data in events:
+                if said := stream.take(data):
+                    yield said
+        yield stream.last()
 
     def _path(self, card: ModelCard) -> str:
         if card.id not in LOCATIONS:

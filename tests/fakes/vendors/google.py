@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from msgspec import Meta, Struct, field
 
 from tests.fakes.vendors.base import Refusal, VendorFake, seconds_of, spread
+from tests.fakes.vendors.google_chat import Chat, Talk, complaint, is_chat
 
 TEXT = "Hello world this is Google"
 PROJECT = "the-project"
@@ -168,6 +169,10 @@ class GoogleFake(VendorFake):
         """What to answer instead of the honest answer."""
         self.expires_in = 3599
         """How long tokens last, seconds."""
+        self.talk = Talk()
+        """What Gemini says in chats."""
+        self.asked: Chat | None = None
+        """The last request to chat."""
         self.granted = 0
         """Tokens given so far; each is another one."""
 
@@ -204,6 +209,7 @@ class GoogleFake(VendorFake):
                 self._recognize,
             ),
             web.post(r"/v1beta/models/{model:[a-z0-9.-]+}:generateContent", self._generate),
+            web.post(r"/v1beta/models/{model:[a-z0-9.-]+}:streamGenerateContent", self._stream),
         ]
 
     async def _token(self, request: web.Request) -> web.Response:
@@ -259,12 +265,34 @@ class GoogleFake(VendorFake):
         return body, seconds
 
     async def _generate(self, request: web.Request) -> web.Response:
+        model = request.match_info["model"]
+        if is_chat(model, await request.read()):
+            refusal = await self._refusal_of_chat(request, model)
+            return refusal or web.json_response(self.answer or self.talk.whole(model))
         try:
             body, seconds = await self._generation(request)
         except RefusedError as error:
             return self._refused(*error.args)
         self.generated = body
         return web.json_response(self.answer or generation(body.generation_config, seconds))
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        model = request.match_info["model"]
+        if request.query.get("alt") != "sse":
+            return self._refused("locale", "a stream without alt=sse is an array")
+        if refusal := await self._refusal_of_chat(request, model):
+            return refusal
+        return await self.talk.streamed(request, model)
+
+    async def _refusal_of_chat(self, request: web.Request, model: str) -> web.Response | None:
+        if request.headers.get("x-goog-api-key") != self.KEY:
+            return self._refused("unauthorized", "the key is wrong")
+        try:
+            self.asked = decoded(await request.read(), Chat)
+        except RefusedError as error:
+            return self._refused(*error.args)
+        problem = complaint(self.asked, model)
+        return self._refused("locale", problem) if problem else None
 
     async def _generation(self, request: web.Request) -> tuple[Generate, float]:
         if request.headers.get("x-goog-api-key") != self.KEY or "Authorization" in request.headers:

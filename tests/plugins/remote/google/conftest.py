@@ -31,6 +31,11 @@ async def _start(fake):
         yield start
 
 
+@pytest.fixture(name="provider")
+async def _provider(start):
+    return await start()
+
+
 @pytest.fixture(name="google")
 async def _google(start):
     return await start()

@@ -123,11 +123,11 @@ async def test_a_source_that_is_no_key_is_named(start, source):
 @pytest.mark.parametrize(
     ("table", "first", "count"),
     [
-        ({"api_key": "k"}, "gemini-3.5-transcribe", 4),
+        ({"api_key": "k"}, "gemini-3.5-transcribe", 5),
         ({"access_token": "t", "project": "p"}, "chirp_3", 4),
         ({"service_account": "/some/where.json"}, "chirp_3", 4),
-        ({"api_key": "k", "access_token": "t", "project": "p"}, "gemini-3.5-transcribe", 8),
-        ({"api_key": "k", "models": {"chirp_3": {"price": 0.01}}}, "gemini-3.5-transcribe", 4),
+        ({"api_key": "k", "access_token": "t", "project": "p"}, "gemini-3.5-transcribe", 9),
+        ({"api_key": "k", "models": {"chirp_3": {"price": 0.01}}}, "gemini-3.5-transcribe", 5),
     ],
     ids=["gemini", "token", "account", "both", "changed without credentials"],
 )
