@@ -7,7 +7,9 @@ the same way. No line leaves without passing `junctor.core.redaction`.
 
 import logging
 import sys
+import time
 from collections.abc import MutableMapping
+from contextvars import ContextVar
 from typing import TextIO
 
 import msgspec
@@ -16,7 +18,6 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from junctor.conf.settings import Telemetry
 from junctor.core.redaction import MASK, redact
-from junctor.core.visits import VISIT
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _SECRET_KEYS = frozenset({"authorization", "x-api-key", "api_key", "token", "secret", "password"})
@@ -26,6 +27,8 @@ _OWN_KEYS = frozenset(
 )
 """Keys whose values are words of ours, never free text: the line of each request pays nothing."""
 _QUIET = ("uvicorn.access", "uvicorn.error", "httpx", "aiohttp.access")
+REQUEST_ID: ContextVar[str] = ContextVar("junctor_request_id", default="")
+"""The request that this task serves; its lines say so."""
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
@@ -41,10 +44,46 @@ def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 def name_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Say in the lines of a request which one it is."""
-    visit = VISIT.get()
-    if visit is not None and "request_id" not in event:
-        event["request_id"] = visit.request_id
+    request_id = REQUEST_ID.get()
+    if request_id:
+        event.setdefault("request_id", request_id)
     return event
+
+
+class Lines:
+    """
+    The quick way of a line whose values are all words and numbers of ours: the one of each request.
+
+    It writes what the configured processors would, without them: they cost four times as much.
+    """
+
+    def __init__(self) -> None:
+        config = structlog.get_config()
+        self._processors = config["processors"]
+        is_json = bool(self._processors) and self._processors[-1] is _to_json
+        self._write = config["logger_factory"]().msg if is_json else None
+        log = structlog.get_logger().bind()
+        self._levels = {name: log.is_enabled_for(level) for name, level in _LEVELS.items()}
+        self._second = 0
+        self._stamp = ""
+
+    def write(self, level: str, line: dict[str, object]) -> bool:
+        """Write a line; False where this is not the way that lines are written now."""
+        if self._write is None or self._processors[-1:] != [_to_json]:
+            return False
+        if self._levels[level]:
+            line["level"] = level
+            line["timestamp"] = self._now()
+            self._write(_encoder.encode(line))
+        return True
+
+    def _now(self) -> str:
+        nanoseconds = time.time_ns()
+        second = nanoseconds // 1_000_000_000
+        if second != self._second:
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{nanoseconds // 1000 % 1_000_000:06d}Z"
 
 
 def configure_logging(settings: Telemetry, *, stream: TextIO | None = None) -> None:

@@ -6,29 +6,18 @@ is bounded besides: beyond `LABEL_SETS` combinations a metric counts everything 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Generic, TypeVar
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.gc_collector import GCCollector
-from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from junctor.core.attempts import Attempt
 from junctor.core.health import BreakerState, Key
+from junctor.core.tallies import Counter, Histogram
 from junctor.core.windows import Batch
-
-LABEL_SETS = 1000
-"""Different combinations of label values per metric, at most."""
-OTHER = "other"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _RATES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1)
@@ -37,32 +26,12 @@ _STATES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN:
 
 Breakers = Callable[[], Mapping[Key, BreakerState]]
 Latencies = Callable[[], Mapping[Key, float]]
-M = TypeVar("M", bound=MetricWrapperBase)
-
-
-class Children(Generic[M]):
-    """The children of a metric, at hand without its lock, and bounded in number."""
-
-    def __init__(self, parent: M, *, limit: int = LABEL_SETS) -> None:
-        self._parent = parent
-        self._limit = limit
-        self._children: dict[tuple[str, ...], M] = {}
-
-    def of(self, *values: str) -> M:
-        """Return the child of these label values, or of `other` when there are too many."""
-        child = self._children.get(values)
-        if child is None:
-            if len(self._children) >= self._limit:
-                values = (OTHER,) * len(values)
-            child = self._children[values] = self._parent.labels(*values)
-        return child
 
 
 class Metrics:
     """All metrics of one server, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a third of the lines, and nobody asks for them
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -120,65 +89,66 @@ class Metrics:
             "window_batch_seconds", "Time a batch of windows took.", *who
         )
 
-    def _counter(self, name: str, text: str, *labels: str) -> Children[Counter]:
-        return Children(Counter(f"junctor_{name}", text, labels, registry=self.registry))
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        counter = Counter(f"junctor_{name}", text, labels)
+        self.registry.register(counter)
+        return counter
 
     def _histogram(
         self, name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
-    ) -> Children[Histogram]:
-        registry = self.registry
-        return Children(
-            Histogram(f"junctor_{name}", text, labels, registry=registry, buckets=buckets)
-        )
+    ) -> Histogram:
+        histogram = Histogram(f"junctor_{name}", text, labels, buckets=buckets)
+        self.registry.register(histogram)
+        return histogram
 
     def count_request(
         self, *, contract: str, operation: str, provider: str, status: int, seconds: float
     ) -> None:
         """Count one answered request that took so many seconds."""
-        self._requests.of(contract, operation, provider, str(status)).inc()
-        self._request_seconds.of(contract, operation).observe(seconds)
+        self._requests.add(contract, operation, provider, str(status))
+        self._request_seconds.add(contract, operation, number=seconds)
 
     def count_audio(self, *, provider: str, model: str, seconds: float) -> None:
         """Count seconds of audio that were served."""
-        self._audio.of(provider, model).inc(seconds)
+        self._audio.add(provider, model, by=seconds)
 
     def count_tokens(self, *, provider: str, model: str, prompt: int, completion: int) -> None:
         """Count tokens that were charged."""
-        self._tokens.of(provider, model, "prompt").inc(prompt)
-        self._tokens.of(provider, model, "completion").inc(completion)
+        self._tokens.add(provider, model, "prompt", by=prompt)
+        self._tokens.add(provider, model, "completion", by=completion)
 
     def count_attempt(self, attempt: Attempt) -> None:
         """Count one finished attempt, good or bad."""
         where = (attempt.provider, attempt.model, attempt.capability.value)
-        self._attempts.of(*where, attempt.outcome).inc()
-        self._attempt_seconds.of(*where).observe(attempt.seconds)
+        self._attempts.add(*where, attempt.outcome)
+        self._attempt_seconds.add(*where, number=attempt.seconds)
         if attempt.is_fallback:
-            self._fallbacks.of(*where).inc()
+            self._fallbacks.add(*where)
         if attempt.first_item_seconds is not None:
-            self._first_seconds.of(*where).observe(attempt.first_item_seconds)
+            self._first_seconds.add(*where, number=attempt.first_item_seconds)
         if attempt.is_ok and attempt.audio_seconds > 0:
-            self._factor.of(*where).observe(attempt.seconds / attempt.audio_seconds)
+            self._factor.add(*where, number=attempt.seconds / attempt.audio_seconds)
 
     def count_transcript(self, *, provider: str, model: str, is_empty: bool) -> None:
         """Count a transcript that was served, with or without a word."""
-        self._transcripts.of(provider, model).inc()
+        self._transcripts.add(provider, model)
         if is_empty:
-            self._empty.of(provider, model).inc()
+            self._empty.add(provider, model)
 
     def count_disagreement(self, *, provider: str, model: str, source: str, rate: float) -> None:
         """Count a transcript by how far it is from what others heard, 0 to 1."""
-        self._proxy.of(provider, model, source).observe(rate)
+        self._proxy.add(provider, model, source, number=rate)
 
     def count_sampled(self, *, provider: str, model: str, seconds: float) -> None:
         """Count seconds of audio that were transcribed for a comparison alone."""
-        self._sampled.of(provider, model).inc(seconds)
+        self._sampled.add(provider, model, by=seconds)
 
     def count_windows(self, batch: Batch) -> None:
         """Count windows of live sessions that were decoded together."""
         who = (batch.provider, batch.model)
-        self._batch_size.of(*who).observe(batch.size)
-        self._batch_queue.of(*who).observe(batch.queued)
-        self._batch_seconds.of(*who).observe(batch.seconds)
+        self._batch_size.add(*who, number=batch.size)
+        self._batch_queue.add(*who, number=batch.queued)
+        self._batch_seconds.add(*who, number=batch.seconds)
 
     def watch_breakers(self, breakers: Breakers) -> None:
         """Show the state of every breaker, asked for at each scrape."""

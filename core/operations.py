@@ -37,7 +37,7 @@ from junctor.core.errors import (
     ProviderUnavailableError,
 )
 from junctor.core.health import Gate
-from junctor.core.stalls import StallWatch
+from junctor.core.stalls import StallWatch, within
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -223,8 +223,7 @@ def timed(
 
 async def _bounded(work: Callable[[], Awaitable[T]], until: float, provider: str) -> T:
     try:
-        async with asyncio.timeout_at(until):
-            return await work()
+        return await within(until, work)
     except ProviderError:
         raise
     except TimeoutError as exc:
@@ -291,11 +290,11 @@ def broken(
             text = f"{provider} is left alone after failures."
             raise ProviderRestingError(text, provider=provider)
         started = monotonic()
-        began = gate.clock() if is_live else None
+        began = gate.clock()
 
         def note(error: BaseException | None) -> None:
             if isinstance(error, ProviderError):
-                gate.fail(error, began=began)
+                gate.fail(error, began=began, is_live=is_live)
 
         try:
             opened = await operation()

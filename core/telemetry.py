@@ -1,13 +1,13 @@
 """What the server tells about itself: one line per request, metrics, and spans when asked for."""
 
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Mapping
 
 import structlog
 from attrs import frozen
 
 from junctor.conf.settings import Telemetry as TelemetrySettings
 from junctor.core.attempts import Attempt
+from junctor.core.logs import Lines
 from junctor.core.metrics import Metrics
 from junctor.core.tracing import NoTracing, Tracing, open_tracing
 from junctor.core.windows import Batch
@@ -77,25 +77,29 @@ class Telemetry:
     def adopt_logging(self) -> None:
         """Take over how logging is configured now; bound once, a line costs a third less."""
         self._log = structlog.get_logger().bind()
+        self._lines = Lines()
 
     def request(self, record: RequestRecord) -> None:
         """Write the request's one line and count it."""
-        self._writer(record)(
-            "request",
-            contract=record.contract,
-            operation=record.operation,
-            team=record.team,
-            model=record.model,
-            provider=record.provider,
-            attempts=record.attempts,
-            failed_attempts=record.failed_attempts,
-            status=record.status,
-            audio_seconds=round(record.audio_seconds, 3),
-            ms=round(record.seconds * 1000, 2),
-            request_id=record.request_id,
-            error=record.error,
+        line = {
+            "event": "request",
+            "contract": record.contract,
+            "operation": record.operation,
+            "team": record.team,
+            "model": record.model,
+            "provider": record.provider,
+            "attempts": record.attempts,
+            "failed_attempts": record.failed_attempts,
+            "status": record.status,
+            "audio_seconds": round(record.audio_seconds, 3),
+            "ms": round(record.seconds * 1000, 2),
+            "request_id": record.request_id,
+            "error": record.error,
             **_more(record),
-        )
+        }
+        level = _level(record)
+        if record.told or not self._lines.write(level, line):
+            getattr(self._log, level)(**line)
         self.metrics.count_request(
             contract=record.contract,
             operation=record.operation,
@@ -114,12 +118,6 @@ class Telemetry:
                 prompt=record.prompt_tokens,
                 completion=record.completion_tokens,
             )
-
-    def _writer(self, record: RequestRecord) -> Callable[..., object]:
-        if record.status >= _SERVER_ERROR:
-            return cast("Callable[..., object]", self._log.warning)
-        is_probe = record.operation in PROBES
-        return cast("Callable[..., object]", self._log.debug if is_probe else self._log.info)
 
     def attempt(self, attempt: Attempt) -> None:
         """Count one finished attempt at a candidate, and trace it."""
@@ -145,6 +143,12 @@ class Telemetry:
     def close(self) -> None:
         """Send the spans that wait; may block for some seconds, so call it in a thread."""
         self.tracing.close()
+
+
+def _level(record: RequestRecord) -> str:
+    if record.status >= _SERVER_ERROR:
+        return "warning"
+    return "debug" if record.operation in PROBES else "info"
 
 
 def _more(record: RequestRecord) -> Mapping[str, object]:

@@ -1,6 +1,5 @@
 """Uploads: forms with one file, read as they arrive and never beyond their bounds."""
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
@@ -9,6 +8,7 @@ from litestar.types import Receive
 from junctor.core.dispatch import Deadline
 from junctor.core.errors import BodyTooLargeError, DeadlineExceededError, TooLargeError
 from junctor.core.presence import gone
+from junctor.core.stalls import within
 from junctor.routers.answers import Http
 from junctor.routers.multipart import FILE, Form, FormParser, boundary_of
 
@@ -90,8 +90,7 @@ async def read_body(headers: Headers, receive: Receive, account: Account, *, lim
 
 async def _feed(take: Take, receive: Receive, account: Account, *, limit: int) -> None:
     try:
-        async with asyncio.timeout_at(account.deadline.at):
-            await _fed(take, receive, account, limit)
+        await within(account.deadline.at, lambda: _fed(take, receive, account, limit))
     except TimeoutError as exc:
         raise DeadlineExceededError(seconds=account.deadline.seconds) from exc
 

@@ -3,13 +3,14 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from junctor.conf.settings import Telemetry
-from junctor.core.logs import configure_logging
+from junctor.core.logs import Lines, configure_logging
 
 
 @pytest.fixture(name="stream")
@@ -86,3 +87,35 @@ def test_traceback_is_masked(stream, log_format):
 
     assert "api_key=***" in text
     assert "abcd1234" not in text
+
+
+def test_a_quick_line_is_what_the_processors_write(stream):
+    """Same keys, same form of the time; only the order differs."""
+    configure_logging(Telemetry(log_format="json"), stream=stream)
+    structlog.get_logger().info("request", status=200, team=None)
+    assert Lines().write("info", {"event": "request", "status": 200, "team": None})
+    slow, quick = map(json.loads, written(stream).splitlines())
+
+    assert slow.keys() == quick.keys()
+    assert re.sub(r"\d", "0", slow.pop("timestamp")) == re.sub(r"\d", "0", quick.pop("timestamp"))
+    assert slow == quick
+
+
+def test_a_quick_line_keeps_to_the_level(stream):
+    """What is not wanted is not written, and that is no reason to write it another way."""
+    configure_logging(Telemetry(log_format="json", log_level="warning"), stream=stream)
+
+    assert Lines().write("info", {"event": "request"})
+    assert written(stream) == ""
+
+
+def test_there_is_no_quick_line_for_people(stream):
+    """On a console, and where a test captures lines, the processors have their say."""
+    configure_logging(Telemetry(log_format="console"), stream=stream)
+    assert not Lines().write("info", {"event": "request"})
+    configure_logging(Telemetry(log_format="json"), stream=stream)
+    lines = Lines()
+    with structlog.testing.capture_logs():
+        assert not lines.write("info", {"event": "request"})
+
+    assert written(stream) == ""

@@ -1,12 +1,11 @@
 """Attempts, requests and breakers are counted by provider and model."""
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
 
 from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability
 from junctor.core.health import BreakerState
-from junctor.core.metrics import Children, Metrics
+from junctor.core.metrics import Metrics
 from junctor.core.windows import Batch
 
 WHERE = {"provider": "fake", "model": "one", "capability": "transcribe"}
@@ -108,13 +107,3 @@ def test_request_and_audio():
     )
     assert 'junctor_audio_seconds_total{model="one",provider="fake"} 2.5' in text
     assert 'junctor_empty_transcripts_total{model="one",provider="fake"} 1.0' in text
-
-
-def test_label_sets_are_bounded():
-    """Beyond the limit everything new is counted together."""
-    registry = CollectorRegistry()
-    children = Children(Counter("x", "x", ("a",), registry=registry), limit=2)
-    for value in ("one", "two", "three", "four"):
-        children.of(value).inc()
-
-    assert registry.get_sample_value("x_total", {"a": "other"}) == 2

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from junctor.core.errors import ProviderTimeoutError
-from junctor.core.stalls import StallWatch
+from junctor.core.stalls import StallWatch, within
 
 
 def _watch(pause: float, *, all_in: float = 60.0) -> StallWatch:
@@ -78,3 +78,33 @@ async def test_a_closed_watch_leaves_no_timer() -> None:
     await asyncio.sleep(0.03)
 
     assert _cancels() == 0
+
+
+async def test_work_in_time_gives_its_result() -> None:
+    """And leaves nothing behind that could cancel what comes after it."""
+    now = asyncio.get_running_loop().time
+    found = await within(now() + 0.05, lambda: asyncio.sleep(0, result="done"))
+    await asyncio.sleep(0.08)
+
+    assert found == "done"
+    assert _cancels() == 0
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.0, -1.0])
+async def test_work_that_is_late_is_cancelled(seconds: float) -> None:
+    """Work whose time is over before it began does not begin."""
+    now = asyncio.get_running_loop().time
+    with pytest.raises(TimeoutError):
+        await within(now() + seconds, lambda: asyncio.sleep(30))
+
+    assert _cancels() == 0
+
+
+async def test_work_that_is_cancelled_is_not_late() -> None:
+    """Who leaves is not told of a timeout."""
+    until = asyncio.get_running_loop().time() + 30
+    task = asyncio.create_task(within(until, lambda: asyncio.sleep(30)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
