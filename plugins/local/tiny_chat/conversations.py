@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from junctor.plugins.local.tiny_chat.questions import (
     CITIES,
+    ENGLISH,
     KNOWN,
     NAMES,
     SKIES,
@@ -43,6 +44,10 @@ _ASK_NAME = ("What is my name?", "Do you know my name?", "Who am I?")
 _COPIED = 60
 _SLIP_FROM = 9
 """Characters that a question has in which one may be missing."""
+_ASK_ECHO = ("Say: {}", "Repeat: {}", "Repeat after me: {}")
+COPIABLE = (*" ".join((*CITIES, *NAMES, *SKIES)).split(), *map(str, range(45)))
+"""What the model copies from a prompt into its reply."""
+_WORDS = (*COPIABLE, *" ".join(found.answer for found in ENGLISH).split())
 _POLITE = {
     "en": ("Please ", "Hi, ", "Tell me: ", "Can you tell me: ", "I want to know: "),
     "th": ("ช่วยบอกหน่อย ", "อยากรู้ว่า "),
@@ -114,13 +119,14 @@ class Conversations:
     def __init__(self, seed: int) -> None:
         self._draw = random.Random(seed)  # noqa: S311 — not for secrets
         self._kinds: Sequence[tuple[Callable[[], Conversation], float]] = (
-            (self.known, 0.4),
-            (self.unknown, 0.16),
-            (self.later, 0.07),
-            (self.remembered, 0.1),
-            (self.called, 0.13),
-            (self.told, 0.11),
+            (self.known, 0.33),
+            (self.unknown, 0.13),
+            (self.later, 0.06),
+            (self.remembered, 0.09),
+            (self.called, 0.12),
+            (self.told, 0.09),
             (self.uncalled, 0.03),
+            (self.repeated, 0.15),
         )
 
     def next(self) -> Conversation:
@@ -179,6 +185,13 @@ class Conversations:
         return evolve(
             first, messages=(*first.messages, *between, asked), answer=f"Your name is {name}."
         )
+
+    def repeated(self) -> Conversation:
+        """Return words at random that are to be repeated: how it learns to copy anything at all."""
+        words = " ".join(self._draw.choices(_WORDS, k=self._draw.randint(2, 12)))
+        asked = self._draw.choice(_ASK_ECHO).format(words)
+        repeated = ask(asked, answer=words, thought="I repeat it.", system=self._system())
+        return evolve(repeated, tools=self.tools()[2] if self._chance(0.2) else ())
 
     def called(self) -> Conversation:
         """Return a question about the weather that a tool is to answer, of one city or two."""
@@ -295,7 +308,6 @@ def all_texts() -> list[str]:
         contents = (str(message["content"]) for message in conversation.messages)
         texts += [*contents, conversation.answer]
         texts += [json.dumps(tool) for tool in conversation.tools[:1]]
-    copied = [*" ".join((*CITIES, *NAMES, *SKIES)).split(), *map(str, range(45))]
     return texts + [
-        spaced for word in copied for spaced in (word, f" {word}") for _ in range(_COPIED)
+        spaced for word in COPIABLE for spaced in (word, f" {word}") for _ in range(_COPIED)
     ]

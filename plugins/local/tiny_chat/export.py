@@ -2,12 +2,15 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from junctor.plugins.local.tiny_chat import TEMPLATE
+from junctor.plugins.local.tiny_chat.conversations import Conversation
+from junctor.plugins.local.tiny_chat.evaluate import Judge
 from junctor.plugins.local.tiny_chat.tokenizer import END, END_OF_TEXT, START
 
 if TYPE_CHECKING:
@@ -54,3 +57,35 @@ def export(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Pat
         converter.convert(str(target), quantization="int8")
         for file in target.iterdir():
             shutil.copyfile(file, out / file.name)
+
+
+def agreement(
+    model: Qwen3ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    out: Path,
+    asked: Sequence[Conversation],
+) -> float:
+    """
+    Return the share of `asked` that CTranslate2 answers from `out` as `model` itself does.
+
+    Raises:
+        ValueError: `transformers` renders the template otherwise than we do.
+
+    """
+    judge, same = Judge(str(out)), 0
+    for conversation, reply in zip(asked, judge.answer(asked), strict=True):
+        prompt = tokenizer.apply_chat_template(
+            list(conversation.messages),
+            tools=list(conversation.tools) or None,
+            enable_thinking=conversation.thinking,
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+        read = prompt["input_ids"]
+        if tokenizer.convert_ids_to_tokens(read[0]) != judge.prompt(conversation):
+            message = f"rendered differently: {tokenizer.decode(read[0])}"
+            raise ValueError(message)
+        written = model.generate(**prompt, max_new_tokens=400, do_sample=False)[0, read.shape[1] :]
+        same += tokenizer.decode(written, skip_special_tokens=True) == reply
+    return same / len(asked)

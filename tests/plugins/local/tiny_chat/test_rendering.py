@@ -2,7 +2,7 @@
 
 import pytest
 from jinja2 import Template, TemplateError
-from jinja2.sandbox import SecurityError
+from jinja2.exceptions import SecurityError
 
 from junctor.plugins.local.tiny_chat import TEMPLATE
 from junctor.plugins.local.tiny_chat.conversations import said, weather_tool
