@@ -37,6 +37,7 @@ class Peer(VendorFake):
         super().__init__()
         self.talk = talk
         self.answer = answer
+        self.content_type = "application/json"
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Return one route for everything."""
@@ -44,7 +45,7 @@ class Peer(VendorFake):
 
     async def _served(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            return web.Response(body=self.answer, content_type="application/json")
+            return web.Response(body=self.answer, content_type=self.content_type)
         socket = await self.upgraded(request)
         if self.talk is not None:
             await self.talk(socket)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from itertools import pairwise
 from typing import ClassVar
 
@@ -217,6 +218,44 @@ async def test_cancel_reaches_the_vendor(tiny, peer):
         await task
 
     await peer.until(lambda: peer.aborted == 1)
+
+
+async def streamed(tiny: Tiny) -> list[bytes]:
+    async with aclosing(tiny.events("/talk?alt=sse", TARGET, body=json_body({}))) as events:
+        return [event async for event in events]
+
+
+async def test_events(tiny, peer):
+    """The data of a stream's events come one by one, the key went with the request."""
+    peer.content_type, peer.answer = "text/event-stream", b"event: x\ndata: 1\n\ndata: 2\r\n\r\n"
+
+    assert [b"1", b"2"] == await streamed(tiny)
+    assert ("POST", "/v1/talk", [("alt", "sse")], "sk-1") == (
+        peer.seen[0].method,
+        peer.seen[0].path,
+        peer.seen[0].query,
+        peer.seen[0].headers["X-Key"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("ok", ProviderAnswerError),
+        ("locale", ProviderQuotaError),
+        ("rate-limited", ProviderRateLimitedError),
+        ("redirect", ProviderRejectedError),
+        ("endless", ProviderAuthError),
+        ("reset", ProviderUnavailableError),
+        ("hang", ProviderTimeoutError),
+    ],
+)
+async def test_events_that_do_not_come(tiny, peer, name, error):
+    """A refusal is told by the adapter's own reading of it, and JSON is no stream."""
+    peer.script.append(name)
+
+    with pytest.raises(error):
+        await streamed(tiny)
 
 
 async def test_socket(tiny, peer):
