@@ -18,6 +18,7 @@ from attrs import define, field
 from junctor.conf.settings import Breaker
 from junctor.core.cards import Capability, ModelCard
 from junctor.core.errors import (
+    ProviderAnswerError,
     ProviderAuthError,
     ProviderBusyError,
     ProviderError,
@@ -136,7 +137,7 @@ class Gate:
             self._latency = self._latency * weight + latency * (1 - weight)
         self._latency_at = now
 
-    def fail(self, error: ProviderError, *, began: float | None = None) -> None:
+    def fail(self, error: ProviderError, *, began: float = math.inf, is_live: bool = False) -> None:
         """
         Take note of a failure; what the request itself is to blame for is none.
 
@@ -144,15 +145,18 @@ class Gate:
 
         Args:
             error: the failure.
-            began: when a live session was opened, by `clock`; those that were under way at a
-                failure break with it, and count as one, and those that find an engine restarting
-                not at all. None for other work.
+            began: when the work began, by `clock`. What was under way at a failure breaks with it,
+                and counts as one: a server that dies is back soon, however much it had to do. A
+                wait that was in vain counts by itself, for waits that long are not to be repeated.
+            is_live: whether it is a live session. Of these waits count as one, too, and those that
+                find an engine restarting not at all.
 
         """
         if isinstance(error, (ProviderRejectedError, ProviderBusyError)):
             return
         now = self.clock()
-        is_known = began is not None and (began <= self._failed_at or _comes_back(error))
+        breaks = is_live or isinstance(error, (ProviderUnavailableError, ProviderAnswerError))
+        is_known = (breaks and began < self._failed_at) or (is_live and _comes_back(error))
         if is_known or (self._is_open and now < self._open_until):
             return
         self._failed_at = now

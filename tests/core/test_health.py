@@ -8,12 +8,14 @@ from attrs import define
 from junctor.conf.settings import Breaker
 from junctor.core.cards import Capability
 from junctor.core.errors import (
+    ProviderAnswerError,
     ProviderAuthError,
     ProviderBusyError,
     ProviderError,
     ProviderQuotaError,
     ProviderRateLimitedError,
     ProviderRejectedError,
+    ProviderTimeoutError,
     ProviderUnavailableError,
 )
 from junctor.core.health import BreakerState, Gate, Health
@@ -124,14 +126,35 @@ def test_what_fails_while_it_is_open_says_nothing_new(gate: Gate, clock: Clock) 
 def test_live_sessions_that_break_together_are_one_failure(gate: Gate, clock: Clock) -> None:
     """Those that one crash ends count once; each that is opened behind a failure counts again."""
     began = clock.now
+    clock.go(1)
     for _ in range(100):
-        gate.fail(broke(), began=began)
+        gate.fail(broke(ProviderTimeoutError), began=began, is_live=True)
     before = gate.is_open
     for _ in range(2):
         began = clock.go(1).now
-        gate.fail(broke(), began=began)
+        gate.fail(broke(), began=began, is_live=True)
 
     assert (before, gate.is_open) == (False, True)
+
+
+def test_requests_that_one_crash_ends_are_one_failure(gate: Gate, clock: Clock) -> None:
+    """A server that dies with much to do is no worse than one that dies with little."""
+    began = clock.now
+    clock.go(1)
+    for kind in (ProviderUnavailableError, ProviderAnswerError) * 10:
+        gate.fail(broke(kind), began=began)
+
+    assert not gate.is_open
+
+
+def test_waits_in_vain_count_each(gate: Gate, clock: Clock) -> None:
+    """Who does not answer at all is left alone after one round of them."""
+    began = clock.now
+    clock.go(1)
+    for _ in range(3):
+        gate.fail(broke(ProviderTimeoutError), began=began)
+
+    assert gate.is_open
 
 
 def test_live_sessions_that_find_an_engine_restarting_say_nothing_new(
@@ -139,7 +162,7 @@ def test_live_sessions_that_find_an_engine_restarting_say_nothing_new(
 ) -> None:
     """Its crash was counted; a refusal until it is back is none more."""
     for _ in range(100):
-        gate.fail(broke(retry_after=0.5), began=clock.go(0.01).now)
+        gate.fail(broke(retry_after=0.5), began=clock.go(0.01).now, is_live=True)
 
     assert not gate.is_open
 
