@@ -178,6 +178,9 @@ class Flow:
         self._id = ""
         self._has_finished = False
         self._has_usage = False
+        self._has_spoken = False
+        """Whether its first item has been taken: until then a failure is better told at once."""
+        self._is_failing = False
         self.has_begun = False
         """Whether it has said something."""
         self._is_done = False
@@ -200,7 +203,7 @@ class Flow:
         held = b""
         while True:
             try:
-                chunk = await anext(self._source)
+                chunk = b"" if self._is_failing else await anext(self._source)
             except StopAsyncIteration:
                 return held + self._ended()
             data = self._take(chunk)
@@ -209,6 +212,7 @@ class Flow:
             if not self.has_begun:
                 held += data
             elif data:
+                self._has_spoken = True
                 return held + data
 
     async def aclose(self) -> None:
@@ -219,7 +223,7 @@ class Flow:
 
     async def _drain(self) -> None:
         """Read the end of the body behind `[DONE]`, so that its connection can be used again."""
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, ProviderError):  # the caller has had all there is
             async with asyncio.timeout(LINGER):
                 await anext(self._source, None)
 
@@ -240,7 +244,20 @@ class Flow:
             chunk = chunk[:end]
         if chunk.find(b"\n") == end - 2:  # one event of one line, as nearly all come
             return self._event(chunk)
-        return b"".join(map(self._event, _framed(chunk)))
+        return self._several(chunk)
+
+    def _several(self, chunk: bytes) -> bytes:
+        """Return what the caller gets of several events; those before a failure come before it."""
+        taken: list[bytes] = []
+        for event in _framed(chunk):
+            try:
+                taken.append(self._event(event))
+            except ProviderError:
+                if not self._has_spoken or not any(taken):
+                    raise
+                self._rest, self._is_failing = event, True  # looked into again by the next call
+                break
+        return b"".join(taken)
 
     def _keep(self, rest: bytes) -> None:
         if len(rest) > MAX_EVENT_BYTES:

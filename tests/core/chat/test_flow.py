@@ -227,6 +227,37 @@ async def test_data_over_several_lines_is_one_event() -> None:
     assert json.loads(found.split(b"\n\n")[2][5:]) == json.loads(STOP[5:])
 
 
+async def test_what_comes_with_a_failure_comes_before_it() -> None:
+    """Once something has been said, its words in the same piece are not lost."""
+    flow = _flow(ROLE + _said("Hel"), _said("lo") + b'data: {"error":{}}\n\n' + _said("x"))
+    found = [await anext(flow), await anext(flow)]
+
+    assert found == [ROLE + _said("Hel"), _said("lo")]
+    with pytest.raises(ProviderAnswerError, match="broke its answer off"):
+        await anext(flow)
+
+
+async def test_a_failure_in_the_first_piece_is_told_at_once() -> None:
+    """Then nobody has heard anything, and another candidate may answer."""
+    flow = _flow(ROLE + _said("Hel") + b'data: {"error":{}}\n\n')
+
+    with pytest.raises(ProviderAnswerError, match="broke its answer off"):
+        await anext(flow)
+
+
+async def test_a_cut_behind_the_end_is_none() -> None:
+    """The caller has had the last item, and is not told of an error behind it."""
+
+    async def cut() -> AsyncIterator[bytes]:
+        yield WHOLE + DONE
+        raise ProviderAnswerError("cut", provider="p")
+
+    flow = Flow(cut(), CARD, asked="m", prompt=0, wants_usage=False)
+    found = [item async for item in flow]
+
+    assert found[-1].endswith(DONE)
+
+
 async def test_a_server_that_lingers_behind_the_end_is_left() -> None:
     """The caller has had the last item; the connection is not worth a long wait."""
 
