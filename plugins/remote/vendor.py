@@ -105,7 +105,7 @@ class VendorSettings(Base, frozen=True, kw_only=True):
     stream_url: str = ""
     """Where its WebSocket is; empty for the vendor's own, or beside `base_url` if that is given."""
     timeout: Seconds = 600.0
-    """Longest time for one transcription, however much the request's deadline leaves."""
+    """Longest time for one call, a stream included, however much the request's deadline leaves."""
     models: dict[str, CardSettings] = field(default_factory=dict)
     """What differs from the cards, by model id."""
     connections: Connections = field(default_factory=Connections)
