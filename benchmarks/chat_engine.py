@@ -218,17 +218,17 @@ def rows(case: Case, seen: dict[str, list[Round]]) -> str:
     lines = []
     for side, rounds in seen.items():
         rate, thrift = (median(getattr(one, name) for one in rounds) for name in ("rate", "thrift"))
-        ratios = [
-            median(
-                getattr(ours, name) / getattr(theirs, name)
-                for ours, theirs in zip(seen["server"], rounds, strict=True)
-            )
-            for name in ("rate", "thrift")
-        ]
-        lines.append(
-            f"{case.name:10} {side:8} {rate:8.1f} tokens/s {thrift:8.1f} per CPU second   "
-            f"server / {side}: {ratios[0]:.2f}, per CPU second {ratios[1]:.2f}"
-        )
+        line = f"{case.name:10} {side:8} {rate:8.1f} tokens/s {thrift:8.1f} per CPU second"
+        if side != "server":
+            ratios = [
+                median(
+                    getattr(ours, name) / getattr(theirs, name)
+                    for ours, theirs in zip(seen["server"], rounds, strict=True)
+                )
+                for name in ("rate", "thrift")
+            ]
+            line += f"   server / {side}: {ratios[0]:.2f}, per CPU second {ratios[1]:.2f}"
+        lines.append(line)
     return "\n".join(lines)
 
 
