@@ -10,7 +10,7 @@ import msgspec
 from junctor.core.chat.dialect import Conversation
 from junctor.core.engine.worker import Job
 from junctor.core.errors import ProviderRejectedError
-from junctor.plugins.local.workers.chat_answer import Answer
+from junctor.plugins.local.workers.chat_answer import Answer, End
 from junctor.plugins.local.workers.chat_asked import Limits, sampling_of
 from junctor.plugins.local.workers.chat_items import (
     ChatArgs,
@@ -64,14 +64,15 @@ class ChatWorker:
         sampling = sampling_of(conversation, self._limits.defaults)
         prompt = self._prompts.prompt(conversation)
         job.check()
+        end = End(self._ends, self._limits.longest(conversation, len(prompt.tokens)))
         wanted = Decoding(
             tokens=prompt.tokens,
             sampling=sampling,
-            longest=self._limits.longest(conversation, len(prompt.tokens)),
+            longest=end.longest,
             answers=self._limits.answers(conversation),
         )
         answers = [
-            Answer(index, prompt, conversation, self._prompts.tokenizer, ends=self._ends)
+            Answer(index, prompt, conversation, self._prompts.tokenizer, end=end)
             for index in range(wanted.answers)
         ]
         self._lanes.start(wanted)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from junctor.core.chat.dialect import Conversation
 from junctor.plugins.local.workers.chat_items import Said, Scored
 from junctor.plugins.local.workers.chat_prompt import Prompt
@@ -19,6 +21,16 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+@frozen
+class End:
+    """Where the model has to stop."""
+
+    ids: frozenset[int]
+    """Tokens that end an answer, and are none of it."""
+    longest: int
+    """Tokens of an answer."""
+
+
 class Answer:
     """
     One of the answers to a conversation.
@@ -28,13 +40,13 @@ class Answer:
         prompt: what it continues.
         conversation: what was asked.
         tokenizer: of the model.
-        ends: ids that end it.
+        end: what ends it.
 
     """
 
     def __init__(
         self, index: int, prompt: Prompt, conversation: Conversation, tokenizer: "Tokenizer", *,
-        ends: frozenset[int],
+        end: End,
     ) -> None:  # fmt: skip
         self.index = index
         self.tokens = 0
@@ -45,7 +57,7 @@ class Answer:
         """Whether its end was told."""
         self._is_cut = False
         """Whether that is so for what it says, and whatever else has come is left out."""
-        self._ends = ends
+        self._end = end
         self._text = Detokeniser(tokenizer.decode)
         self._reader = AnswerReader(is_thinking=prompt.is_thinking, has_tools=prompt.has_tools)
         self._stops = Stops(conversation.stops)
@@ -63,7 +75,7 @@ class Answer:
         """Take further tokens, and return how many of them are the answer's."""
         if self.is_over or not ids:
             return 0
-        is_ended = ids[-1] in self._ends
+        is_ended = ids[-1] in self._end.ids
         if is_ended:
             ids = ids[:-1]
             self._finish = "stop"
@@ -74,7 +86,7 @@ class Answer:
             if self._is_cut:
                 break
         self.tokens += taken
-        self.is_over = self._is_cut or is_ended
+        self.is_over = self._is_cut or is_ended or self.tokens >= self._end.longest
         return taken
 
     def score(self, scores: Iterable[Scored]) -> None:
