@@ -19,11 +19,13 @@ from junctor.conf.settings import Policy
 from junctor.core.attempts import Attempt
 from junctor.core.errors import (
     AllCandidatesFailedError,
+    ContextLengthError,
     DeadlineExceededError,
     InvalidRequestError,
     JunctorError,
     NoCandidateError,
     ProviderBusyError,
+    ProviderContextError,
     ProviderError,
     ProviderRateLimitedError,
     ProviderRejectedError,
@@ -44,6 +46,7 @@ from junctor.core.operations import (
     timed,
 )
 from junctor.core.plans import Candidate, Plan
+from junctor.core.redaction import publishable
 
 A = TypeVar("A")
 Contained = Callable[[Candidate], Operation[A]]
@@ -85,8 +88,12 @@ def fall_back(
 def verdict(causes: Sequence[ProviderError]) -> JunctorError:
     """Return the error of a plan that was run to its end."""
     if all(isinstance(cause, ProviderRejectedError) for cause in causes):
+        if any(isinstance(cause, ProviderContextError) for cause in causes):
+            return ContextLengthError()
+        reasons = dict.fromkeys(publishable(str(cause)).removesuffix(".") for cause in causes)
         return InvalidRequestError(
-            "Every provider tried refused this request as invalid. Check the file and the options."
+            f"Every provider tried refused this request as invalid: {'; '.join(reasons)}. Check "
+            "what was sent, and the options."
         )
     if all(isinstance(cause, ProviderRestingError) for cause in causes):
         resting = [str(cause).removesuffix(".") for cause in causes]

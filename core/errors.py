@@ -28,6 +28,7 @@ Every error junctor raises on purpose.
     │   ├── ProviderQuotaError        402, or a 429 that says the credits are gone
     │   ├── ProviderAuthError         our key was refused
     │   ├── ProviderRejectedError     it refuses this very request (400, 413, 415, 422)
+    │   │   └── ProviderContextError  the conversation is longer than its context
     │   ├── ProviderAnswerError       its answer makes no sense
     │   └── ProviderBusyError         its queue is full, try the next candidate
     │       └── ProviderRestingError  not back yet: left alone after failures, or starting
@@ -68,17 +69,23 @@ class InvalidRequestError(RequestError, ValueError):
 class ContextLengthError(InvalidRequestError):
     """More tokens than any model that may serve the request takes."""
 
-    def __init__(self, *, needed: int, limit: int, is_answer_long: bool = False) -> None:
+    def __init__(self, *, needed: int = 0, limit: int = 0, is_answer_long: bool = False) -> None:
         """
         Build the sentence.
 
         Args:
-            needed: tokens that the request needs at least: prompt and answer, or the answer alone.
+            needed: tokens that the request needs at least: prompt and answer, or the answer alone;
+                0 where a provider said so, and did not say how many.
             limit: the most that there is of that.
             is_answer_long: whether the answer alone is meant: a shorter one would fit.
 
         """
-        if is_answer_long:
+        if not needed:
+            message = (
+                "Prompt and answer together are longer than the context of every model tried. Send "
+                "fewer or shorter messages, or ask for a shorter answer."
+            )
+        elif is_answer_long:
             message = (
                 f"The request asks for an answer of {needed} tokens, and with this prompt {limit} is "
                 "the most that a model here gives. Lower max_tokens."
@@ -251,6 +258,10 @@ class ProviderAuthError(ProviderError):
 
 class ProviderRejectedError(ProviderError):
     """It refuses this very request; another provider may not."""
+
+
+class ProviderContextError(ProviderRejectedError):
+    """The conversation is longer than its context; that of another may be larger."""
 
 
 class ProviderAnswerError(ProviderError):

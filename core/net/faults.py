@@ -17,6 +17,7 @@ from attrs import frozen
 from junctor.core.errors import (
     ProviderAnswerError,
     ProviderAuthError,
+    ProviderContextError,
     ProviderError,
     ProviderQuotaError,
     ProviderRateLimitedError,
@@ -151,6 +152,8 @@ _envelope = msgspec.json.Decoder(_Envelope)
 _QUOTA_CODES = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded"}
 )
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+"""What OpenAI, and llama.cpp, say of a conversation that is too long."""
 _MAX_ERROR_BODY = 65536
 
 _STATUS: dict[int, tuple[type[ProviderError], str]] = {
@@ -184,6 +187,8 @@ def status_error(
     error, sentence = _STATUS.get(status) or _by_class(status)
     if error is ProviderRateLimitedError and _codes(body) & _QUOTA_CODES:
         error, sentence, wait = ProviderQuotaError, "says our credits are used up; top it up", None
+    if error is ProviderRejectedError and _codes(body) & _CONTEXT_CODES:
+        error, sentence = ProviderContextError, "finds the conversation longer than its context"
     return error(
         f"{target.provider} {sentence} (HTTP {status}).",
         provider=target.provider,

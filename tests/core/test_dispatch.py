@@ -10,13 +10,15 @@ from attrs import define, evolve, field
 from junctor.conf.settings import Breaker, Policy
 from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability
-from junctor.core.dispatch import Deadline, Dispatcher, Order
+from junctor.core.dispatch import Deadline, Dispatcher, Order, verdict
 from junctor.core.errors import (
     AllCandidatesFailedError,
+    ContextLengthError,
     DeadlineExceededError,
     InvalidRequestError,
     NoCandidateError,
     ProviderAnswerError,
+    ProviderContextError,
     ProviderError,
     ProviderRateLimitedError,
     ProviderRejectedError,
@@ -371,3 +373,16 @@ async def test_a_stream_that_breaks_counts_against_its_candidate(bench_of_one: B
 @pytest.fixture(name="bench_of_one")
 def _bench_of_one() -> Bench:
     return Bench({"a": [says("one", "two")]}, breaker=Breaker(concurrency=1, failures=1))
+
+
+def test_who_finds_a_conversation_too_long_decides_the_verdict() -> None:
+    """The caller can mend that; and is told what each provider said, without secrets or folders."""
+    rejected = ProviderRejectedError(
+        "one wants no sk-proj-AbCdEf123456 from /srv/x.", provider="one"
+    )
+    long = ProviderContextError("two is too small.", provider="two")
+
+    assert isinstance(verdict([rejected, long]), ContextLengthError)
+    told = str(verdict([rejected, rejected]))
+    assert "one wants no *** from x. Check what was sent" in told
+    assert "/srv" not in told

@@ -15,6 +15,7 @@ from junctor.core.chat.relay import ChatServer
 from junctor.core.errors import (
     ProviderAnswerError,
     ProviderAuthError,
+    ProviderContextError,
     ProviderError,
     ProviderQuotaError,
     ProviderRateLimitedError,
@@ -251,7 +252,7 @@ BROKEN = {
     ),
     "too long": (
         failure(400, "context_length_exceeded"),
-        ProviderRejectedError,
+        ProviderContextError,
     ),
 }
 
@@ -287,7 +288,7 @@ async def _checked(provider: OpenAIProvider) -> None:
 async def test_a_prompt_too_long_is_for_another(talker, upstream):
     """A context that is too small is no defect: a candidate with a larger one may take it."""
     upstream.script(failure(400, "context_length_exceeded"))
-    with pytest.raises(ProviderRejectedError) as caught:
+    with pytest.raises(ProviderContextError) as caught:
         await talker.chat(CHAT)
 
     assert not caught.value.retryable
