@@ -103,6 +103,8 @@ class ModelCard:
     """Chat: tokens of prompt and answer together, at most; None where unknown."""
     max_output_tokens: int | None = None
     """Chat: tokens of an answer, at most; None for what the context leaves."""
+    answers_as: str = ""
+    """Chat: what its server calls it in answers, where that is not `id`."""
     replica_of: str | None = None
     """
     Bare id of the model of which this is one of several equal copies; None for a model by itself.

@@ -171,7 +171,7 @@ class Flow:
         self._source = source
         self._target = Target(card.provider, card.id)
         self._asked = asked
-        self._name = Naming(card.id, asked)
+        self._name = Naming(card.answers_as or card.id, asked)
         self._wants_usage = wants_usage
         self._rest = b""
         self._open: set[int] = set()

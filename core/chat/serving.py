@@ -4,7 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import cast
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field
+from msgspec import Struct
+from msgspec.structs import replace
 
 from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability
@@ -13,13 +15,12 @@ from junctor.core.dispatch import Order
 from junctor.core.plans import Candidate, Plan, Wish
 from junctor.core.policy import refusal
 from junctor.core.providers import ChatModel
-from junctor.core.requests import ChatReply, ChatRequest
+from junctor.core.requests import ChatRequest
 from junctor.core.tickets import Ticket
 from junctor.core.transcriptions import Hooks
 
 
-@frozen(kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """A conversation as its contract understood it."""
 
     request: ChatRequest
@@ -51,15 +52,15 @@ class Conversing:
         plan, order = self._planned()
         tally = Tally(self.asked.prompt_tokens)
 
-        async def work(candidate: Candidate) -> ChatReply:
+        async def work(candidate: Candidate) -> bytes:
             card = candidate.card
-            reply = await self._model(candidate).chat(evolve(self.asked.request, model=card.id))
+            reply = await self._model(candidate).chat(replace(self.asked.request, model=card.id))
             checked(reply.body, card, tally)
-            return reply
+            return Naming(card.answers_as or card.id, self.asked.model)(reply.body)
 
-        reply = await self.ticket.snapshot.dispatcher.answer(plan, work, order)
+        body = await self.ticket.snapshot.dispatcher.answer(plan, work, order)
         self.ticket.serve_tokens(tally.prompt, tally.completion)
-        return Naming(self.ticket.model or "", self.asked.model)(reply.body)
+        return body
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """
@@ -84,7 +85,7 @@ class Conversing:
     def _opened(self, candidate: Candidate) -> Flow:
         asked, card = self.asked, candidate.card
         self._flow = Flow(
-            self._model(candidate).stream_chat(evolve(asked.request, model=card.id)),
+            self._model(candidate).stream_chat(replace(asked.request, model=card.id)),
             card,
             asked=asked.model,
             prompt=asked.prompt_tokens,

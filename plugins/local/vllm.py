@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import frozen
+from msgspec.structs import replace
 from msgspec import Raw, Struct
 
 from junctor.conf.settings import Settings
@@ -193,8 +194,8 @@ def thinking(request: ChatRequest, replica: Replica) -> Mapping[str, object]:
 
 
 def _named(request: ChatRequest, replica: Replica) -> tuple[ChatRequest, Target]:
-    name = served_name(replica.card, replica.settings)
-    return evolve(request, model=name), Target(NAME, replica.card.id)
+    name = served_name(replica.card)
+    return replace(request, model=name), Target(NAME, replica.card.id)
 
 
 @hookimpl

@@ -137,6 +137,7 @@ def cards_of(model: str, settings: VllmModelSettings) -> Iterator[ModelCard]:
             provider=NAME,
             id=model if settings.count == 1 else f"{model}@{number}",
             replica_of=None if settings.count == 1 else model,
+            answers_as=(settings.model or model) if settings.urls else "",
             capabilities=frozenset({Capability.CHAT}),
             summary=settings.summary or f"{model} through vLLM.",
             features=frozenset(features),
@@ -149,9 +150,9 @@ def cards_of(model: str, settings: VllmModelSettings) -> Iterator[ModelCard]:
         )
 
 
-def served_name(card: ModelCard, settings: VllmModelSettings) -> str:
+def served_name(card: ModelCard) -> str:
     """Return what the server of a replica calls the model."""
-    return (settings.model or card.shared_id) if settings.urls else card.id
+    return card.answers_as or card.id
 
 
 def watch_of(card: ModelCard, settings: VllmModelSettings, url: str) -> WatchSpec:
@@ -159,7 +160,7 @@ def watch_of(card: ModelCard, settings: VllmModelSettings, url: str) -> WatchSpe
     return WatchSpec(
         name=card.name,
         url=url.removesuffix("/").removesuffix("/v1"),
-        model=served_name(card, settings),
+        model=served_name(card),
         check=HealthCheck(name=card.name, path="/health", headers=settings.headers, timeout=10.0),
         interval=settings.health_interval,
         misses=settings.health_misses,
@@ -179,7 +180,7 @@ def server_of(
         command=(str(Path(settings.python).expanduser()), *_PROGRAM, *_flags(card, settings)),
         environ=environ | settings.environ,
         inherit=_HUB_VARIABLES if settings.download else frozenset(),
-        ready_model=served_name(card, settings),
+        ready_model=served_name(card),
         headers=settings.headers,
         start_timeout=settings.start_timeout,
         stop_grace=settings.stop_grace,
@@ -195,7 +196,7 @@ def _flags(card: ModelCard, settings: VllmModelSettings) -> Iterator[str]:
     yield from ("--host", "127.0.0.1", "--port", "{port}")
     yield "--disable-uvicorn-access-log"  # else its last words would be those of a health check
     yield from ("--model", str(path) if is_folder else settings.model)
-    yield from ("--served-model-name", served_name(card, settings))
+    yield from ("--served-model-name", served_name(card))
     if settings.context_tokens is not None:
         yield from ("--max-model-len", str(settings.context_tokens))
     if settings.reasoning != "none":

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -280,6 +281,15 @@ def test_the_callers_name_takes_the_place_of_the_own_one() -> None:
     assert name(body) == body.replace(b'"model":"own"', b'"model":"pub\\"lic"', 1)
     assert name(b'{"model": "own"}') == b'{"model": "pub\\"lic"}'
     assert name(b'{"model":"own-2026"}') == b'{"model":"own-2026"}'
+
+
+async def test_a_server_that_answers_by_another_name_is_named_too() -> None:
+    """What a card says its server calls it becomes the caller's name."""
+    card = evolve(CARD, answers_as="other/name")
+    told = WHOLE.replace(b"own/model", b"other/name") + DONE
+    flow = Flow(_source([told]), card, asked="mine", prompt=0, wants_usage=False)
+
+    assert await _all(flow) == told.replace(b"other/name", b"mine")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"choices":[]}', b'{"choices":"x"}'])
