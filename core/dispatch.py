@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 from attrs import frozen
+from msgspec import Struct
 
 from junctor.conf.settings import Policy
 from junctor.core.attempts import Attempt
@@ -88,12 +89,13 @@ def fall_back(
 def verdict(causes: Sequence[ProviderError]) -> JunctorError:
     """Return the error of a plan that was run to its end."""
     if all(isinstance(cause, ProviderRejectedError) for cause in causes):
-        if any(isinstance(cause, ProviderContextError) for cause in causes):
-            return ContextLengthError()
         reasons = dict.fromkeys(publishable(str(cause)).removesuffix(".") for cause in causes)
+        said = "; ".join(reasons)
+        if any(isinstance(cause, ProviderContextError) for cause in causes):
+            return ContextLengthError(said=said)
         return InvalidRequestError(
-            f"Every provider tried refused this request as invalid: {'; '.join(reasons)}. Check "
-            "what was sent, and the options."
+            f"Every provider tried refused this request as invalid: {said}. Check what was sent, "
+            "and the options."
         )
     if all(isinstance(cause, ProviderRestingError) for cause in causes):
         resting = [str(cause).removesuffix(".") for cause in causes]
@@ -115,8 +117,7 @@ def failure(errors: Sequence[Exception]) -> Exception:
     return verdict(causes)
 
 
-@frozen(kw_only=True)
-class Deadline:
+class Deadline(Struct, frozen=True, kw_only=True):
     """The one deadline of a request."""
 
     at: float
@@ -151,8 +152,7 @@ class Deadline:
         return asyncio.get_running_loop().time() + budget
 
 
-@frozen(kw_only=True)
-class Order:
+class Order(Struct, frozen=True, kw_only=True):
     """What a plan is run for."""
 
     blank: Attempt

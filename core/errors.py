@@ -69,7 +69,9 @@ class InvalidRequestError(RequestError, ValueError):
 class ContextLengthError(InvalidRequestError):
     """More tokens than any model that may serve the request takes."""
 
-    def __init__(self, *, needed: int = 0, limit: int = 0, is_answer_long: bool = False) -> None:
+    def __init__(
+        self, *, needed: int = 0, limit: int = 0, is_answer_long: bool = False, said: str = ""
+    ) -> None:
         """
         Build the sentence.
 
@@ -78,12 +80,13 @@ class ContextLengthError(InvalidRequestError):
                 0 where a provider said so, and did not say how many.
             limit: the most that there is of that.
             is_answer_long: whether the answer alone is meant: a shorter one would fit.
+            said: what the providers said, fit for a caller.
 
         """
         if not needed:
             message = (
-                "Prompt and answer together are longer than the context of every model tried. Send "
-                "fewer or shorter messages, or ask for a shorter answer."
+                "Prompt and answer together are longer than the context of every model tried: "
+                f"{said}. Send fewer or shorter messages, or ask for a shorter answer."
             )
         elif is_answer_long:
             message = (

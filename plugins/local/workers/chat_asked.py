@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from junctor.core.chat.dialect import Conversation
-from junctor.core.errors import ProviderRejectedError, ProviderUnavailableError
+from junctor.core.errors import (
+    ProviderContextError,
+    ProviderRejectedError,
+    ProviderUnavailableError,
+)
 from junctor.plugins.local.workers.chat_items import ChatOptions
 from junctor.plugins.local.workers.chat_lanes import Sampling
 from junctor.plugins.local.workers.chat_prompt import settings_in
@@ -58,23 +62,26 @@ class Limits:
         Return how many tokens each answer may have.
 
         Raises:
-            ProviderRejectedError: prompt and answer are longer than the context.
+            ProviderContextError: prompt and answer are longer than the context.
+            ProviderRejectedError: the answer asked for has no length.
 
         """
         wanted = conversation.max_output_tokens
         left = self._context - prompt
         if left < 1:
-            raise _refusal(
-                f"The prompt has {prompt} tokens, and the model's context {self._context}."
+            raise ProviderContextError(
+                f"The prompt has {prompt} tokens, and the model's context {self._context}.",
+                provider="",
             )
         if wanted is None:
             return left
         if wanted < 1:
             raise _refusal("`max_tokens` is at least 1.")
         if wanted > left:
-            raise _refusal(
+            raise ProviderContextError(
                 f"The prompt has {prompt} tokens, and {wanted} of an answer are more than the "
-                f"model's context of {self._context} leaves ({left})."
+                f"model's context of {self._context} leaves ({left}).",
+                provider="",
             )
         return wanted
 

@@ -21,6 +21,7 @@ from junctor.core.chat.dialect import Completion, request_of
 from junctor.core.engine.spec import EngineState
 from junctor.core.errors import (
     ProviderBusyError,
+    ProviderContextError,
     ProviderRejectedError,
     ProviderUnavailableError,
 )
@@ -310,7 +311,7 @@ def test_refuses_what_it_cannot_do(chat, run, fields, says):
 
 def test_a_prompt_over_the_context_is_refused(chat, run):
     """The refusal says how long it is, counted, not guessed."""
-    with pytest.raises(ProviderRejectedError, match=r"The prompt has \d{4,} tokens.*2048"):
+    with pytest.raises(ProviderContextError, match=r"The prompt has \d{4,} tokens.*2048"):
         run(whole(chat, asked("word " * 3000)))
 
 
