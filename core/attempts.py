@@ -1,13 +1,17 @@
 """What is known about one attempt at one candidate, once it is over."""
 
-from attrs import frozen
+from msgspec import Struct
 
 from junctor.core.cards import Capability, ModelCard
 
 
-@frozen(kw_only=True)
-class Attempt:
-    """One try at one candidate, finished: observers, logs, metrics and health read it."""
+class Attempt(Struct, frozen=True, kw_only=True):
+    """
+    One try at one candidate, finished: observers, logs, metrics and health read it.
+
+    A `Struct`, as all that every request makes anew: a frozen class of attrs takes ten times as long
+    to make, which together was a seventh of the CPU of a relayed request.
+    """
 
     provider: str = ""
     model: str = ""

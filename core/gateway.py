@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypedDict, cast
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
+from msgspec.structs import replace
 
 from junctor.conf.settings import TierPolicy
 from junctor.core.accounts import Accounts, Principal
@@ -211,7 +212,7 @@ class Gateway:
 
         After the first item an error is one the caller has to be told of in the stream.
         """
-        wish = evolve(wish_of(ticket, request, choice), capability=Capability.STREAM_TRANSCRIBE)
+        wish = replace(wish_of(ticket, request, choice), capability=Capability.STREAM_TRANSCRIBE)
         run = self._transcription(ticket, request, wish)
         async with aclosing(run.stream()) as events:
             async for event in events:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from attrs import frozen
+from msgspec import Struct
 
 from junctor.core.accounts import Principal
 from junctor.core.errors import ConcurrencyLimitedError, RateLimitedError
@@ -21,8 +21,7 @@ WINDOW = 60.0
 """Length of the moving window, seconds."""
 
 
-@frozen(kw_only=True)
-class RateState:
+class RateState(Struct, frozen=True, kw_only=True):
     """Where a team stands after a request was admitted; contracts put it into headers."""
 
     limit: int

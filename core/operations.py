@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 import structlog
-from attrs import define, field
+from msgspec import Struct, field
 
 from junctor.core.attempts import Attempt
 from junctor.core.errors import (
@@ -45,8 +45,7 @@ _END = object()
 _log = structlog.get_logger()
 
 
-@define(kw_only=True)
-class Trace:
+class Trace(Struct, kw_only=True):
     """What became of a request; the dispatcher writes it, headers, ledger and log line read it."""
 
     attempts: int = 0
@@ -57,7 +56,7 @@ class Trace:
     """Price on that model's card."""
     output_price: float = 0.0
     """Price of an answer's tokens on that model's card."""
-    causes: list[str] = field(factory=list)
+    causes: list[str] = field(default_factory=list)
     """One `provider:model ErrorClass` for each failed attempt."""
 
     def add(self, other: Trace, *, has_answered: bool = False) -> None:
@@ -69,8 +68,7 @@ class Trace:
             self.price, self.output_price = other.price, other.output_price
 
 
-@define(eq=False, kw_only=True)
-class Opened(Generic[A]):
+class Opened(Struct, Generic[A], eq=False, kw_only=True):
     """
     Work that has given its first item.
 
@@ -82,7 +80,7 @@ class Opened(Generic[A]):
     """Gives the next item, or `_END`; None for an answer, which has no more."""
     close: Callable[[], Awaitable[None]] | None = None
     """Stops the work."""
-    ends: list[Callable[[BaseException | None], None]] = field(factory=list)
+    ends: list[Callable[[BaseException | None], None]] = field(default_factory=list)
     """Called once, the last one first, with what ended the work; None when it ended well."""
 
     def end(self, error: BaseException | None) -> None:

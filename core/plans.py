@@ -3,15 +3,17 @@
 import builtins
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import frozen
+from msgspec import Struct
 
 from junctor.conf.settings import TierPolicy
 from junctor.core.balance import Member
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
 
+NO_RULES = TierPolicy()
 
-@frozen(kw_only=True)
-class Choice:
+
+class Choice(Struct, frozen=True, kw_only=True):
     """Whom a caller wants to be served by, in policy's terms."""
 
     model: str | None = None
@@ -22,12 +24,11 @@ class Choice:
     """None takes the deployment's default."""
     wanted: frozenset[Feature] = frozenset()
     """Features that are asked for where there are any, and done without elsewhere."""
-    rules: TierPolicy = field(factory=TierPolicy)
+    rules: TierPolicy = NO_RULES
     """The request's own policy for the tier; it counts before the team's and the deployment's."""
 
 
-@frozen(kw_only=True)
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """What a request needs of a model, in policy's terms: no payload, no wire format."""
 
     capability: Capability

@@ -38,10 +38,8 @@ from junctor.core.fitness import (
     standing,
     too_much,
 )
-from junctor.core.plans import Candidate, Exclusion, Fault, Place, Plan, Wish
+from junctor.core.plans import NO_RULES, Candidate, Exclusion, Fault, Place, Plan, Wish
 from junctor.core.tiers import merged
-
-_NO_RULES = TierPolicy()
 
 
 class Observed(Protocol):
@@ -80,7 +78,7 @@ class Planner:
         to listen; nor does its price, which is one of minutes, bound those who are paid by token.
         """
         tiers = cast("dict[str, TierPolicy]", self.policy.tiers)
-        house = tiers.get(wish.tier or self.policy.default_tier) or _NO_RULES
+        house = tiers.get(wish.tier or self.policy.default_tier) or NO_RULES
         if wish.capability not in SERVES and wish.capability is not Capability.IDENTIFY_LANGUAGE:
             return _weighing(house, *wish.overlays)
         rules = merged(house, *wish.overlays)
@@ -136,7 +134,7 @@ def _weighing(*layers: TierPolicy) -> TierPolicy:
     for rules in reversed(layers):
         if rules.weights is not None:
             return TierPolicy(weights=rules.weights)
-    return _NO_RULES
+    return NO_RULES
 
 
 @define
@@ -375,7 +373,7 @@ class _Draft:
             or (None if wish.capability is Capability.CHAT else self._mute(card, place))
             or too_much(card, wish)
             or (self._not_allowed(card, place) if wish.allowed_models else None)
-            or (None if self.rules is _NO_RULES else self._too_dear(card))
+            or (None if self.rules is NO_RULES else self._too_dear(card))
             or self._broken(name)
         )
 

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from attrs import field, frozen
+from msgspec import Struct
 
 from junctor.core.audio.clip import Clip
 from junctor.core.transcripts import Transcript
@@ -137,8 +138,7 @@ class Identification:
     confidence: float
 
 
-@frozen(kw_only=True)
-class ChatRequest:
+class ChatRequest(Struct, frozen=True, kw_only=True):
     """
     A conversation to be continued.
 
@@ -154,8 +154,7 @@ class ChatRequest:
     """Whether the caller of a stream asked to be told what it took."""
 
 
-@frozen(kw_only=True)
-class ChatReply:
+class ChatReply(Struct, frozen=True, kw_only=True):
     """A whole answer."""
 
     body: bytes

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import structlog
-from attrs import frozen
+from msgspec import Struct
 
 from junctor.conf.settings import Telemetry as TelemetrySettings
 from junctor.core.attempts import Attempt
@@ -18,8 +18,7 @@ PROBES = frozenset({"health", "metrics"})
 _SERVER_ERROR = 500
 
 
-@frozen(kw_only=True)
-class RequestRecord:
+class RequestRecord(Struct, frozen=True, kw_only=True):
     """One request, over: what its log line says and its metrics count."""
 
     request_id: str

@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar, cast
 
 import structlog
 from attrs import define, evolve, field
+from msgspec.structs import replace
 
 from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
@@ -103,7 +104,7 @@ class Transcription:
         """Yield text as it is found, the whole transcript last; raises as `run` does."""
         plan, wish = await self._told(self.wish, self.plan(self.wish))
         if plan.candidates and is_deaf(plan.candidates[0].card):
-            wish = evolve(wish, capability=Capability.TRANSCRIBE)
+            wish = replace(wish, capability=Capability.TRANSCRIBE)
             for piece in in_one_piece(await self._written(wish, self.plan(wish))):
                 yield piece
             return
@@ -158,7 +159,7 @@ class Transcription:
         *,
         is_optional: bool = False,
     ) -> A:
-        order = evolve(self.order(plan, wish, trace), is_optional=is_optional)
+        order = replace(self.order(plan, wish, trace), is_optional=is_optional)
         return await self.ticket.snapshot.dispatcher.answer(plan, work, order)
 
     async def _told(self, wish: Wish, plan: Plan) -> tuple[Plan, Wish]:
@@ -169,7 +170,7 @@ class Transcription:
         language = await self._heard_language()
         if language is None:
             return plan, wish
-        wish = evolve(wish, language=language, allowed_languages=())
+        wish = replace(wish, language=language, allowed_languages=())
         return self.plan(wish), wish
 
     async def _written(self, wish: Wish, plan: Plan) -> Transcript:
@@ -313,7 +314,7 @@ class Transcription:
             asked = ReviseRequest(transcript=heard, model=candidate.card.id, language=language)
             return provider.revise(asked)
 
-        revising = evolve(wish, capability=Capability.REVISE_TRANSCRIPT)
+        revising = replace(wish, capability=Capability.REVISE_TRANSCRIPT)
         try:
             alone = Plan(candidates=(reviser,))
             revised = await self._answer(alone, work, revising, trace, is_optional=True)
@@ -406,7 +407,7 @@ class Transcription:
         if not chat_plan.candidates:
             raise native
         self.request = evolve(self.request, task=Task.TRANSCRIBE)
-        spoken_wish = evolve(self.wish, features=self.wish.features - {Feature.TRANSLATION})
+        spoken_wish = replace(self.wish, features=self.wish.features - {Feature.TRANSLATION})
         spoken = await self._written(spoken_wish, self.plan(spoken_wish))
 
         async def say(request: ChatRequest) -> str:
@@ -415,7 +416,7 @@ class Transcription:
             async def work(candidate: Candidate) -> ChatReply:
                 card = candidate.card
                 model = cast("ChatModel", self.ticket.snapshot.provider(card))
-                reply = await model.chat(evolve(request, model=card.id))
+                reply = await model.chat(replace(request, model=card.id))
                 checked(reply.body, card, tally)
                 return reply
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
-from attrs import frozen
 from litestar import Request
 from litestar.datastructures import State
 from litestar.types import Receive, Scope, Send
+from msgspec import Struct
 
 from junctor.core.errors import ClientGoneError
 from junctor.core.presence import Attended
@@ -41,8 +41,7 @@ def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-@frozen(kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A whole answer."""
 
     body: bytes
@@ -61,8 +60,7 @@ class Answer:
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
 
-@frozen(kw_only=True)
-class EventStream:
+class EventStream(Struct, frozen=True, kw_only=True, eq=False):
     """
     Server-sent events, sent as they come.
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from attrs import define, frozen
+from attrs import define
+from msgspec import Struct
 
 from junctor.core.errors import ProviderAnswerError, ProviderError
 from junctor.core.net.bodies import Body
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 OK = range(200, 300)
 
 
-@frozen(kw_only=True)
-class RelayAnswer:
+class RelayAnswer(Struct, frozen=True, kw_only=True):
     """A whole answer, whatever its status."""
 
     status: int

@@ -22,7 +22,7 @@ from typing import ClassVar, cast
 
 import pytest
 import pytest_asyncio
-from attrs import evolve
+from msgspec.structs import replace
 
 from junctor.core.audio.clip import Clip
 from junctor.core.cards import Capability, Feature, ModelCard
@@ -264,4 +264,4 @@ class ProviderConformance(
 
 
 def _hello(card: ModelCard) -> ChatRequest:
-    return evolve(request_of([{"role": "user", "content": "Hello"}]), model=card.id)
+    return replace(request_of([{"role": "user", "content": "Hello"}]), model=card.id)

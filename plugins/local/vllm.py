@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 from attrs import frozen
-from msgspec.structs import replace
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from junctor.conf.settings import Settings
 from junctor.core.cards import ModelCard

@@ -7,6 +7,7 @@ import pytest
 from attrs import define, evolve, field
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from junctor.conf.settings import Model, Policy, TierPolicy, Weights
 from junctor.core.cards import Capability, Feature, ModelCard, Tier
@@ -75,7 +76,7 @@ def planner(
 
 
 def wish(model: str | None = None, **more: Any) -> Wish:
-    return evolve(Wish(capability=Capability.TRANSCRIBE, model=model, language="en"), **more)
+    return replace(Wish(capability=Capability.TRANSCRIBE, model=model, language="en"), **more)
 
 
 def names(plan: Plan) -> list[str]:
@@ -506,7 +507,7 @@ def test_a_recording_is_played_to_a_live_listener_only_at_a_pinch() -> None:
     whole = card("a:whole", capabilities=frozenset({Capability.TRANSCRIBE}), quality=0.1)
     streams = wish(None, provider="a", capability=Capability.STREAM_TRANSCRIBE)
     both = planner([live, whole]).plan(streams)
-    alone = planner([live]).plan(evolve(streams, seconds=601.0))
+    alone = planner([live]).plan(replace(streams, seconds=601.0))
 
     assert names(both) == ["a:whole"]
     assert (names(alone), alone.excluded[0].max_seconds) == ([], 600.0)

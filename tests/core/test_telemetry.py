@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
-from attrs import evolve
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from junctor.conf.settings import Telemetry as Settings
@@ -77,7 +77,7 @@ def test_tokens_are_told_where_there_are_any():
     """The line and the counters have those that were charged."""
     telemetry = Telemetry(Settings())
     with capture_logs() as lines:
-        telemetry.request(evolve(RECORD, prompt_tokens=7, completion_tokens=3, told={"id": "x"}))
+        telemetry.request(replace(RECORD, prompt_tokens=7, completion_tokens=3, told={"id": "x"}))
     value = telemetry.metrics.registry.get_sample_value
     kinds = ("prompt", "completion")
     counted = [value("junctor_tokens_total", {**LABELS, "kind": kind}) for kind in kinds]
