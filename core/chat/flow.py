@@ -26,6 +26,8 @@ LINGER = 1.0
 """Seconds that a server has to end its answer behind `[DONE]`."""
 _MAX_TOKENS = 1 << 31
 _NONE = Raw()
+_MARK = b"\xef\xbb\xbf"
+"""What says "this is UTF-8" where nobody asks, at the begin of a stream."""
 
 
 class _Delta(Struct, gc=False):
@@ -97,15 +99,20 @@ class Naming:
 
 
 class Tally:
-    """Tokens of one conversation: as the server says, or as they seem to be."""
+    """
+    Tokens of one conversation: as the server says, or as they seem to be.
 
-    __slots__ = ("_pieces", "_prompt", "_said", "_weight")
+    What comes behind the server's word is counted on top of it: some give one early, for the prompt.
+    """
+
+    __slots__ = ("_before", "_pieces", "_prompt", "_said", "_weight")
 
     def __init__(self, prompt: int) -> None:
         self._prompt = prompt
         self._pieces = 0
         self._weight = 0.0
-        self._said: _Used | None = None
+        self._said = _Used()
+        self._before = 0  # heard until it was said
 
     def hear(self, piece: str | bytes) -> None:
         """Count a further piece of the answer; a token at least."""
@@ -123,19 +130,18 @@ class Tally:
         ):
             return False
         if said.prompt_tokens or said.completion_tokens:
-            self._said = said
-        return self._said is not None
+            self._said, self._before = said, self.heard
+        return self._said.prompt_tokens > 0 or self._said.completion_tokens > 0
 
     @property
     def prompt(self) -> int:
         """Tokens of the prompt."""
-        return self._said.prompt_tokens if self._said else self._prompt
+        return self._said.prompt_tokens or self._prompt
 
     @property
     def completion(self) -> int:
         """Tokens of the answer."""
-        said = self._said.completion_tokens if self._said else 0
-        return said or self.heard
+        return (self._said.completion_tokens or self._before) + self.heard - self._before
 
     @property
     def heard(self) -> int:
@@ -173,14 +179,17 @@ class Flow:
         self._asked = asked
         self._name = Naming(card.answers_as or card.id, asked)
         self._wants_usage = wants_usage
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """Pieces of an event that has not ended; they are put together once it has."""
+        self._size = 0  # of these, bytes
+        self._failed = b""
+        """An event that is a failure, told by the next call."""
         self._open: set[int] = set()
         self._id = ""
         self._has_finished = False
         self._has_usage = False
         self._has_spoken = False
         """Whether its first item has been taken: until then a failure is better told at once."""
-        self._is_failing = False
         self.has_begun = False
         """Whether it has said something."""
         self._is_done = False
@@ -202,8 +211,10 @@ class Flow:
     async def _next(self) -> bytes:
         held = b""
         while True:
+            if self._failed:
+                self._event(self._failed)  # raises, as it did before
             try:
-                chunk = b"" if self._is_failing else await anext(self._source)
+                chunk = await anext(self._source)
             except StopAsyncIteration:
                 return held + self._ended()
             data = self._take(chunk)
@@ -229,20 +240,25 @@ class Flow:
 
     def _take(self, chunk: bytes) -> bytes:
         """Return what the caller gets of a chunk: the events that it completes."""
-        if self._rest:
-            chunk = self._rest + chunk
+        if self._rest and self._rest[-1].endswith((b"\r", b"\n")):  # a part of an end, perhaps
+            last = self._rest[-1].rstrip(b"\r\n")
+            chunk = self._rest[-1][len(last) :] + chunk
+            self._rest[-1] = last
         if b"\r" in chunk:
             chunk = _unix(chunk)
         end = chunk.rfind(b"\n\n") + 2
         if end == 1:
             self._keep(chunk)
             return b""
-        if end == len(chunk):
-            self._rest = b""
-        else:
-            self._keep(chunk[end:])
-            chunk = chunk[:end]
-        if chunk.find(b"\n") == end - 2:  # one event of one line, as nearly all come
+        rest = chunk[end:]
+        if self._rest or rest:
+            chunk = b"".join((*self._rest, chunk[:end]))
+            end = len(chunk)
+            self._rest, self._size = [], 0
+            if rest:
+                self._keep(rest)
+        # One event of one line, as nearly all come.
+        if chunk.startswith(b"data:") and chunk.find(b"\n") == end - 2:
             return self._event(chunk)
         return self._several(chunk)
 
@@ -255,22 +271,25 @@ class Flow:
             except ProviderError:
                 if not self._has_spoken or not any(taken):
                     raise
-                self._rest, self._is_failing = event, True  # looked into again by the next call
+                self._failed = event
                 break
         return b"".join(taken)
 
     def _keep(self, rest: bytes) -> None:
-        if len(rest) > MAX_EVENT_BYTES:
+        self._rest.append(rest)
+        self._size += len(rest)
+        if self._size > MAX_EVENT_BYTES:
             raise self._nonsense("sent an event that is too long")
-        self._rest = rest
 
     def _event(self, event: bytes) -> bytes:
         """Look into one event; return it, or nothing where the caller has no use for it."""
-        if self._is_done or not event.startswith(b"data:"):
-            return b""  # a comment, which keeps the connection alive
+        if self._is_done:
+            return b""
         data = event[5:].strip()
         if data == b"[DONE]":
             self._is_done = True
+            return b""
+        if not data:
             return b""
         try:
             seen = _events.decode(data)
@@ -297,7 +316,7 @@ class Flow:
 
     def _choice(self, choice: _Choice) -> None:
         delta = choice.delta
-        if choice.finish_reason is not None:
+        if choice.finish_reason:  # some fill it with "" until they know it
             self._open.discard(choice.index)
             self.has_begun = self._has_finished = True
         elif choice.index not in self._open:
@@ -318,7 +337,7 @@ class Flow:
     def _ended(self) -> bytes:
         """Return the last words of a body that ended without `[DONE]`."""
         try:
-            tail = self._take(b"\n\n") if self._rest.strip() else b""
+            tail = self._take(b"\n\n") if b"".join(self._rest).strip() else b""
         except ProviderAnswerError:
             raise self._nonsense("cut its answer off") from None
         if not (self._is_done or self._has_finished or self._open):
@@ -369,7 +388,8 @@ def checked(body: bytes, card: ModelCard, tally: Tally) -> None:
         raise _no_answer(card) from exc
     if not whole.choices:
         raise _no_answer(card)
-    if not (_is_there(whole.usage) and tally.say(whole.usage)):
+    is_said = _is_there(whole.usage) and tally.say(whole.usage)
+    if not (is_said and tally.completion):
         for choice in whole.choices:
             tally.hear(bytes(choice))
 
@@ -390,8 +410,12 @@ def _unix(chunk: bytes) -> bytes:
 
 
 def _framed(chunk: bytes) -> Iterator[bytes]:
-    """Yield the events of a chunk that have data, each on one line: JSON may be broken anywhere."""
-    for event in chunk.split(b"\n\n"):
+    """
+    Yield the events of a chunk that have data, each on one line: JSON may be broken anywhere.
+
+    Comments, which keep the connection alive, have none.
+    """
+    for event in chunk.removeprefix(_MARK).split(b"\n\n"):
         lines = event.split(b"\n")
         data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
         if data:

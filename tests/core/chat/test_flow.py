@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 
@@ -313,3 +314,70 @@ def test_a_whole_answer_is_counted() -> None:
     assert (told.prompt, told.completion) == (5, 6)
     assert silent.prompt == 1
     assert 100 <= silent.completion <= 120
+
+
+async def test_an_empty_reason_ends_no_answer() -> None:
+    """Some servers send `""` with every chunk; a cut behind it is a cut all the same."""
+    said = _event('{"index":0,"delta":{"content":"Hel"},"finish_reason":""}')
+    with pytest.raises(ProviderAnswerError) as refused:
+        await _all(_flow(ROLE, said, said))
+
+    assert "cut its answer off" in str(refused.value)
+
+
+async def test_an_event_without_data_is_none() -> None:
+    """So says the standard, and some keep their connection alive that way."""
+    found = await _all(_flow(ROLE, _said("Hel"), b"data:\n\n", b"data: \n\n", STOP, DONE))
+
+    assert found == ROLE + _said("Hel") + STOP + DONE
+
+
+async def test_a_byte_order_mark_hides_no_event() -> None:
+    """The standard lets a stream begin with one."""
+    found = await _all(_flow(b"\xef\xbb\xbf" + _said("Hel"), STOP, DONE))
+
+    assert found == _said("Hel") + STOP + DONE
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+async def test_an_event_goes_on_with_its_last_byte(end: bytes) -> None:
+    """Also where its end comes byte by byte: none waits for the next one."""
+    ended = (_said("Hel")[:-2], *(end[i : i + 1] for i in range(len(end))))
+    flow = _flow(*ended, STOP)
+    first = await anext(flow)
+
+    assert first == _said("Hel")
+
+
+async def test_what_comes_behind_an_early_usage_is_counted() -> None:
+    """Who leaves before the last word of the server pays for more than its first one."""
+    early = _event("", ',"usage":{"prompt_tokens":30,"completion_tokens":1}')
+    flow = _flow(ROLE, _said("a"), early, *[_said("word")] * 50)
+    with pytest.raises(ProviderAnswerError):
+        await _all(flow)
+
+    assert (flow.tally.prompt, flow.tally.completion) == (30, 51)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [('{"prompt_tokens":30}', (30, 105)), ('{"completion_tokens":40}', (9, 40))],
+)
+def test_half_a_usage_bills_nothing_at_zero(usage: str, expected: tuple[int, int]) -> None:
+    """What the server leaves out is estimated."""
+    tally = Tally(9)
+    body = '{"choices":[{"message":{"content":"' + "x" * 390 + '"}}],"usage":' + usage + "}"
+    checked(body.encode(), CARD, tally)
+
+    assert (tally.prompt, tally.completion) == expected
+
+
+async def test_a_large_event_in_small_pieces_is_put_together_once() -> None:
+    """A picture of megabytes, a packet at a time, took the event loop for half a minute."""
+    large = _said("x" * 4_000_000)
+    pieces = [large[at : at + 1024] for at in range(0, len(large), 1024)]
+    began = time.process_time()
+    found = await _all(_flow(*pieces, STOP, DONE))
+
+    assert found == large + STOP + DONE
+    assert time.process_time() - began < 2
