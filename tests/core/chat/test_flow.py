@@ -361,7 +361,7 @@ async def test_what_comes_behind_an_early_usage_is_counted() -> None:
 
 @pytest.mark.parametrize(
     ("usage", "expected"),
-    [('{"prompt_tokens":30}', (30, 105)), ('{"completion_tokens":40}', (9, 40))],
+    [('{"prompt_tokens":30}', (30, 104)), ('{"completion_tokens":40}', (9, 40))],
 )
 def test_half_a_usage_bills_nothing_at_zero(usage: str, expected: tuple[int, int]) -> None:
     """What the server leaves out is estimated."""
