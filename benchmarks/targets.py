@@ -197,6 +197,11 @@ def start_junctor(
     data.mkdir(exist_ok=True)
     config = home / "junctor.toml"
     config.write_text(JUNCTOR.format(data=data, upstream=upstream, model=model))
+    return serve_junctor(stack, config)
+
+
+def serve_junctor(stack: ExitStack, config: Path) -> Target:
+    """Start junctor as a file says, with a key."""
     command = [sys.executable, "-m", "junctor.routers.cli"]
     key = subprocess.run(
         [*command, "keys", "create", "--team", "benchmark"],

@@ -173,10 +173,13 @@ class ServerProcess:
     async def _while_well(self, child: ServerChild, ended: asyncio.Task[int]) -> str:
         loop = asyncio.get_running_loop()
         settled, misses = loop.time() + self.spec.settled_after, 0
-        while not await self._has_ended(ended, self.spec.health_interval):
-            misses = 0 if await self._check.is_well(self._pool, child.url) else misses + 1
+        has_ended = False
+        while not has_ended:
+            has_ended = await self._has_ended(ended, self.spec.health_interval)
             if loop.time() >= settled:
                 self._crashes_in_a_row = 0
+            is_well = has_ended or await self._check.is_well(self._pool, child.url)
+            misses = 0 if is_well else misses + 1
             if misses >= self.spec.health_misses and not ended.done():
                 return f"It hangs: {misses} looks at its health in a row had no good answer."
         return f"It crashed ({named(ended.result())})."

@@ -38,7 +38,7 @@ class ServerSpec:
     """Pause before the restart after a crash, doubled with each crash in a row, then shortened by up to half."""
     backoff_max: float = 60.0
     """Longest pause before a restart."""
-    settled_after: float = 60.0
+    settled_after: float = 10.0
     """Time it must have been ready for its crash to count as the first of a row."""
     health_interval: float = 5.0
     """Time between two looks at its health once it is ready; before, twice a second at least."""

@@ -230,6 +230,18 @@ async def test_crashes_far_apart_are_no_row(make: Make):
     assert server.status.crashes == 0
 
 
+async def test_a_crash_behind_a_good_while_is_the_first_of_a_row(make: Make):
+    """Also where it comes before the next look at its health."""
+    server = make(settled_after=0.0, health_interval=60.0)
+    server._crashes_in_a_row = 9
+
+    await ready(server)
+    os.kill(server.status.pid or 0, signal.SIGKILL)
+    await until(lambda: server.status.crashes == 1)
+
+    assert server._crashes_in_a_row == 1
+
+
 async def test_close_ends_it_and_what_it_started(make: Make):
     """Closing ends the server and its own children, and may be repeated."""
     server = make()
