@@ -12,6 +12,7 @@ from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability
 from junctor.core.chat.flow import Flow, Naming, Tally, checked
 from junctor.core.dispatch import Order
+from junctor.core.errors import ProviderError
 from junctor.core.plans import Candidate, Plan, Wish
 from junctor.core.policy import refusal
 from junctor.core.providers import ChatModel
@@ -70,14 +71,19 @@ class Conversing:
         """
         plan, order = self._planned()
         ticket = self.ticket
+        is_over = False
         try:
             opened = await ticket.snapshot.dispatcher.open(plan, self._opened, order)
             async with aclosing(opened.items()) as events:
                 async for data in events:
-                    if self._flow is not None and self._flow.is_done:
+                    is_over = self._flow is not None and self._flow.is_done
+                    if is_over:
                         self._served()
                         ticket.settle()  # before the last words leave, so that a kill comes too late
                     yield data
+        except ProviderError:
+            if not is_over:  # behind the end there is nothing to be told any more
+                raise
         finally:
             self._served()
             self._flow = None

@@ -45,7 +45,7 @@ def chat_settings(folder: Path, upstreams: Sequence[ChatUpstream], **more: Any) 
             "pool": Model(pool=own),
         },
         "policy": Policy(attempts_per_candidate=1, max_attempt=STALL),
-        "breaker": Breaker(failures=1000),
+        "breaker": Breaker(failures=1000, open_for=0.001, open_for_max=0.001),
         "limits": Limits(request_timeout=20),
         "team_defaults": Team(requests_per_minute=100_000),
         "plugins": {"openai": {"providers": providers}},

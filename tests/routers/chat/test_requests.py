@@ -91,10 +91,10 @@ async def test_what_is_no_request(
     ids=str,
 )
 async def test_a_field_that_is_wrong_is_named(
-    anywhere: ChatClient, upstream: ChatUpstream, fields: dict[str, Any], param: str
+    client: ChatClient, upstream: ChatUpstream, fields: dict[str, Any], param: str
 ) -> None:
     """400, the field under `param` and in the sentence; nobody is asked."""
-    reply = await anywhere.ask(**fields)
+    reply = await client.ask(**fields)
 
     assert reply.refused == INVALID
     assert reply.error["param"] == param

@@ -205,9 +205,12 @@ async def test_a_failure_that_comes_with_the_first_token(
     assert await client.charged() == [("ok", 7, 3)]
 
 
-async def test_a_cut_behind_the_end(client: ChatClient, upstream: ChatUpstream) -> None:
-    """A connection that breaks behind `[DONE]` takes nothing away."""
-    upstream.script.append(streams(*WORDS, USED, DONE, then="cut"))
+@pytest.mark.parametrize("then", ["cut", "hang"])
+async def test_a_failure_behind_the_end(
+    client: ChatClient, upstream: ChatUpstream, then: str
+) -> None:
+    """A connection that breaks, or stays open, behind `[DONE]` takes nothing away."""
+    upstream.script.append(streams(*WORDS, USED, DONE, then=then))
     reply = await client.ask(stream=True)
 
     assert reply.body == told(*WORDS, DONE)
