@@ -113,6 +113,13 @@ class Catalog:
             return (self.pool(model),)
         return self._by_id.get(model, ())
 
+    def has_affinity(self, model: str) -> bool:
+        """Say whether a name leads to models between which an affinity of the request decides."""
+        for pool in self.route(model):  # noqa: SIM110  # a third of the time of `any`
+            if pool.has_affinity and len(pool.members) > 1:
+                return True
+        return False
+
     def pool(self, name: str) -> Pool:
         """Return the model `provider:model`, which may be absent: with its replicas, or by itself."""
         return self._pools.get(name) or Pool(members={name: 1.0})

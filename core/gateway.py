@@ -279,6 +279,10 @@ class Gateway:
         return transcript
 
 
+_TIERS = {one.value: one for one in Tier}
+"""Ten times as quick as the call of an enumeration."""
+
+
 class Chosen(TypedDict):
     """What every wish has of a choice, and of the team that makes it."""
 
@@ -294,7 +298,7 @@ class Chosen(TypedDict):
 def chosen(ticket: Ticket, choice: Choice) -> Chosen:
     """Return what every wish has of a choice and of the team that makes it."""
     limits = ticket.principal.limits
-    tier = choice.tier or Tier(ticket.snapshot.settings.policy.default_tier)
+    tier = choice.tier or _TIERS[ticket.snapshot.settings.policy.default_tier]
     of_team = cast("dict[str, TierPolicy]", limits.tiers).get(tier)
     return Chosen(
         model=choice.model,

@@ -38,8 +38,12 @@ from junctor.core.fitness import (
     standing,
     too_much,
 )
+from junctor.core.lasting import Kind, Lasting, kind_of, lasting
 from junctor.core.plans import NO_RULES, Candidate, Exclusion, Fault, Place, Plan, Wish
 from junctor.core.tiers import merged
+
+_REMEMBERED = 1000
+"""Lasting plans kept at a time."""
 
 
 class Observed(Protocol):
@@ -69,6 +73,7 @@ class Planner:
     """Decides between the members of a pool that stand alike."""
     _made: dict[tuple[str, Place, bool], Candidate] = field(factory=dict, init=False, eq=False)
     """Candidates that were made before; there are as many as cards and places."""
+    _lasting: dict[Kind, Lasting] = field(factory=dict, init=False, eq=False)
 
     def rules(self, wish: Wish) -> TierPolicy:
         """
@@ -96,10 +101,24 @@ class Planner:
             UnknownModelError: the wish names a model that nobody serves.
 
         """
+        kind = kind_of(wish)
+        known = self._lasting.get(kind) if kind is not None else None
+        if known is not None and known.holds(wish, self.observed.is_open):
+            return known.plan
         draft = _Draft(self, wish, self.rules(wish))
         for pools, place in draft.groups():
             draft.consider(pools, place)
-        return draft.finished()
+        plan = draft.finished()
+        if kind is not None and known is None:
+            self._remember(kind, lasting(plan, draft.fitting))
+        return plan
+
+    def _remember(self, kind: Kind, plan: Lasting | None) -> None:
+        if plan is None:
+            return
+        if len(self._lasting) >= _REMEMBERED:
+            self._lasting.clear()
+        self._lasting[kind] = plan
 
     def candidate(self, name: str, place: Place, *, needs_language: bool) -> Candidate:
         """Return `provider:model` as a candidate; the same one for the same words."""
@@ -158,6 +177,11 @@ class _Draft:
     def catalog(self) -> Catalog:
         """What is served."""
         return self.planner.catalog
+
+    @property
+    def fitting(self) -> list[ModelCard]:
+        """The cards that were found to fit."""
+        return [self.catalog.cards[name] for name, fits in self._seen.items() if fits]
 
     def groups(self) -> Iterator[tuple[Sequence[Pool], Place]]:
         """Yield pools in order; of a group, the first one of which anybody fits is taken."""

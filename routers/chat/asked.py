@@ -97,12 +97,13 @@ def wish_of(asked: ChatCompletionRequest, ticket: Ticket, prompt: int) -> Wish:
         prompt: tokens of the prompt, estimated.
 
     """
+    is_shared = ticket.snapshot.catalog.has_affinity(asked.model)
     return Wish(
         capability=Capability.CHAT,
         features=frozenset(_needs(asked)),
         tokens=at_least(prompt),
         output_tokens=asked.max_completion_tokens or asked.max_tokens or 0,
-        affinity=_affinity(asked),
+        affinity=_affinity(asked) if is_shared else b"",
         **chosen(ticket, Choice(model=asked.model)),
     )
 
