@@ -111,16 +111,17 @@ class Connections:
             return
 
     async def _acquire(self, origin: Origin, until: float) -> Connection:
-        kept = self._idle.get(origin)
-        if kept:
-            return self._popped(origin, kept, -1)
+        if (kept := self._kept(origin)) is not None:
+            return kept
         if self._taken < self._limits.max_connections:
             self._taken += 1
         elif self._idle:
             other = next(iter(self._idle))
             self._popped(other, self._idle[other], 0).abort()
         elif (granted := await self._queued(origin, until)) is not None:
-            return granted
+            if granted.is_fresh:
+                return granted
+            granted.abort()
         if self._closing is not None:
             self._freed()
             raise NoAnswerError
@@ -130,6 +131,15 @@ class Connections:
         except BaseException:
             self._freed()
             raise
+
+    def _kept(self, origin: Origin) -> Granted:
+        while kept := self._idle.get(origin):
+            connection = self._popped(origin, kept, -1)
+            if connection.is_fresh:
+                return connection
+            connection.abort()
+            self._freed()
+        return None
 
     def _popped(self, origin: Origin, kept: list[Connection], at: int) -> Connection:
         connection = kept.pop(at)

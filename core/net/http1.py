@@ -11,6 +11,7 @@ frames of the call, and these what was uploaded.
 
 import asyncio
 import math
+import select
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol, cast
 
@@ -83,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
+        self._inbox = select.poll()
         self._waiter: asyncio.Future[None] | None = None
         self._is_full = self._is_paused = False
         self._forget()
@@ -216,6 +218,16 @@ class Connection(asyncio.Protocol):
             and not transport.get_write_buffer_size()
         )
 
+    @property
+    def is_fresh(self) -> bool:
+        """
+        Whether it is alive, and nothing lies unread in it.
+
+        Nobody asked for that: an end, or an answer that the next request would take for its own,
+        and whoever comes behind it for theirs. Costs a system call, less than a microsecond.
+        """
+        return self.is_alive and not self._inbox.poll(0)
+
     def _pause(self) -> None:
         if self._transport is not None and not self._is_paused and not self._transport.is_closing():
             self._is_paused = True
@@ -231,6 +243,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        self._inbox.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and wake the reader once for all of it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import ssl
 import weakref
 import zlib
@@ -209,8 +210,8 @@ WHOLE = [name for name, (said, _, is_kept) in GOOD.items() if is_kept and len(sa
 class Wireless(asyncio.Transport):
     """A transport that leads nowhere."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, own):
+        super().__init__({"socket": own})
         self.sent = b""
 
     def write(self, data):
@@ -245,7 +246,8 @@ def test_cut_anywhere(name, cuts):
     async def run() -> tuple[bytes, bool]:
         keeper = Nobody()
         connection = Connection(("http", "host", 80), keeper)
-        connection.connection_made(Wireless())
+        with socket.socket() as own:
+            connection.connection_made(Wireless(own))
         asking = asyncio.ensure_future(connection.ask(b"", None, until=1e9))
         await asyncio.sleep(0)
         edges = sorted({0, len(said), *(cut % len(said) for cut in cuts)})
@@ -929,3 +931,36 @@ def test_tls_on_uvloop(tmp_path, monkeypatch, trusted):
         await pool.close()
 
     uvloop.run(run())
+
+
+async def test_answer_to_nobody(pool):
+    """What came unasked and lies unread is not taken for the answer to the next request."""
+    async with talking(saying(OK, OK)) as server:
+        await ask(pool, server.url)
+        server.calls[0].writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")
+        answer = await ask(pool, server.url)
+
+    assert (b"{}", 2) == (answer.body, len(server.calls))
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_many_kept_connections_that_end_at_once(pool, turns):
+    """A server that was restarted is asked over a new one, however many old ones there were."""
+    together = asyncio.Barrier(6)
+
+    async def talk(call: Call) -> None:
+        await call.request()
+        if call.number < 6:
+            await together.wait()
+        await call.say(OK)
+        await call.ended()
+
+    async with talking(talk) as server:
+        await asyncio.gather(*(ask(pool, server.url) for _ in range(6)))
+        for call in server.calls:
+            call.writer.write_eof()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        answer = await ask(pool, server.url)
+
+    assert (b"{}", 7) == (answer.body, len(server.calls))
