@@ -70,8 +70,7 @@ async def test_a_client_that_leaves_after_an_early_word_of_usage(
     await until(lambda: client.server.runtime.gateway.load.requests == 0)
     [(outcome, prompt, completion)] = await client.charged()
 
-    assert (outcome, prompt) == ("cancelled", 50)
-    assert completion >= 1
+    assert (outcome, prompt, completion) == ("cancelled", 50, 2)
 
 
 @pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])

@@ -12,7 +12,7 @@ from junctor.conf.settings import Server, Team
 from junctor.core.cards import Capability
 from junctor.core.testing.fakes import FakeTranscriber, fake_card
 from junctor.plugins.remote import openai
-from tests.fakes.chat_client import PATHS, ChatClient, Reply, chatting
+from tests.fakes.chat_client import PATHS, ChatClient, Reply, chatting, document
 from tests.fakes.chat_settings import chat_settings
 from tests.fakes.chat_upstream import GREETING, HEL, ChatUpstream, answers, streams
 from tests.fakes.server import serving
@@ -201,3 +201,17 @@ async def test_one_connection_for_many(client: ChatClient, upstream: ChatUpstrea
 
     assert [one.status for one in replies] == [200] * 4
     assert seen == [404, 400]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_socket_is_not_taken(client: ChatClient, path: str) -> None:
+    """Chat is no WebSocket; whoever tries is told so, and nothing breaks."""
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await client.http.ws_connect(path, headers=client.server.authorization)
+    assert 400 <= caught.value.status < 500
+    assert (await client.ask()).status == 200
+
+
+async def test_an_announced_body_is_asked_for(client: ChatClient) -> None:
+    """Curl sends `Expect: 100-continue` with large bodies."""
+    assert (await client.send(document(), expect="100-continue")).status == 200

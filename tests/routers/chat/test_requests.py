@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from junctor.contracts.chat import ChatCompletionRequest
 from tests.fakes.chat_client import HI, ChatClient, Reply, document
 from tests.fakes.chat_settings import CONTEXT, LONGEST
 from tests.fakes.chat_upstream import WHOLE, ChatUpstream, answers
@@ -143,6 +144,16 @@ async def test_a_prompt_longer_than_the_context(client: ChatClient) -> None:
 
     assert reply.refused == (400, "invalid_request_error", "context_length_exceeded")
     assert (await client.ask(messages=long)).status == 200
+
+
+async def test_null_is_not_given(client: ChatClient, upstream: ChatUpstream) -> None:
+    """SDKs of some languages send every field that they know."""
+    known = set(ChatCompletionRequest.__struct_fields__) - {"model", "messages"}
+    nulls = json.dumps(dict.fromkeys(sorted(known))).encode()
+    reply = await client.send(document()[:-1] + b"," + nulls[1:])
+
+    assert reply.status == 200
+    assert upstream.calls[0].json.items() >= {"temperature": None, "tools": None}.items()
 
 
 @pytest.mark.parametrize("tokens", [10**15, 2**63, 10**30])
