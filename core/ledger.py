@@ -181,13 +181,14 @@ class Ledger:
 
     def _hold_tokens(self, principal: Principal, held: int, tokens: int) -> None:
         team, key_id, limits = principal.team, principal.key_id, principal.limits
-        of_team, of_key = self._usage.taken(team, key_id, now=self._now())
-        if limits.tokens_per_day is not None:
-            _check_tokens("The team", limits.tokens_per_day, of_team - held, tokens)
         own = limits.keys.get(principal.prefix)
         bound = (own and own.tokens_per_day) or limits.key_tokens_per_day
-        if bound is not None:
-            _check_tokens("This API key", bound, of_key - held, tokens)
+        if bound is not None or limits.tokens_per_day is not None:
+            of_team, of_key = self._usage.taken(team, key_id, now=self._now())
+            if limits.tokens_per_day is not None:
+                _check_tokens("The team", limits.tokens_per_day, of_team - held, tokens)
+            if bound is not None:
+                _check_tokens("This API key", bound, of_key - held, tokens)
         self._usage.hold_tokens(team, key_id, tokens - held)
 
     def _end(

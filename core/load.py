@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from attrs import define
+from msgspec import Struct
 
 from junctor.conf.settings import Limits as Bounds
 from junctor.core.errors import OverloadedError
@@ -35,8 +36,7 @@ class Load:
         self.buffered -= buffered
 
 
-@define(eq=False)
-class Held:
+class Held(Struct, eq=False):
     """What admission took for one request, given back once."""
 
     load: Load

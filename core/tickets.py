@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from junctor.core.accounts import Principal
 from junctor.core.cards import ModelCard
@@ -23,8 +23,7 @@ MOST_TOKENS = 1_000_000_000
 """Tokens of one prompt, or of one answer, at most."""
 
 
-@define(kw_only=True, eq=False)
-class Ticket:
+class Ticket(Struct, kw_only=True, eq=False):
     """
     An admitted request, from admission to its settlement.
 
@@ -43,7 +42,7 @@ class Ticket:
     snapshot: "Snapshot"
     """Settings, cards and providers as they were at admission; a reload does not change them."""
     reservation: Reservation
-    trace: Trace = field(factory=Trace)
+    trace: Trace = field(default_factory=Trace)
     frames: int = 0
     """Length of the media in sample frames, once it was opened; the media itself is not kept."""
     sample_rate: int = 0
@@ -70,8 +69,8 @@ class Ticket:
     """`ok`, `cancelled`, or the class name of what ended it; an error itself would keep all alive."""
     held: Held
     """What admission took."""
-    _is_whole: bool = field(default=False, init=False)
-    _is_closed: bool = field(default=False, init=False)
+    _is_whole: bool = False
+    _is_closed: bool = False
 
     @property
     def provider(self) -> str | None:

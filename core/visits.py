@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from msgspec import Struct, field
 
 from junctor.core.errors import ClientGoneError
 from junctor.core.telemetry import RequestRecord
@@ -27,8 +27,7 @@ VISIT: "ContextVar[Visit | None]" = ContextVar("junctor_visit", default=None)
 """The visit of the request that this task serves."""
 
 
-@define(eq=False, kw_only=True)
-class Visit:
+class Visit(Struct, eq=False, kw_only=True):
     """One request, from its first byte to its last."""
 
     request_id: str
@@ -41,9 +40,9 @@ class Visit:
     """HTTP status, once the answer has begun."""
     error: str | None = None
     """Class name of the error that was answered."""
-    told: dict[str, object] = field(factory=dict)
+    told: dict[str, object] = field(default_factory=dict)
     """What the caller wants to find in the line, by name: a correlation id, metadata."""
-    started: float = field(factory=monotonic)
+    started: float = field(default_factory=monotonic)
 
     @property
     def failure(self) -> str | None:

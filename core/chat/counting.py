@@ -22,7 +22,10 @@ def weight(text: str) -> float:
 
 def prompt_tokens(texts: Iterable[str]) -> int:
     """Return about how many tokens the messages of a prompt have together."""
-    return ceil(sum(AROUND + weight(text) for text in texts))
+    total = 0.0
+    for text in texts:  # a generator for `sum` takes twice the time
+        total += AROUND + weight(text)
+    return ceil(total)
 
 
 def at_least(tokens: int) -> int:

@@ -9,6 +9,7 @@ were when nobody says.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from math import ceil
 
 import msgspec
@@ -98,6 +99,10 @@ class Naming:
         return event
 
 
+naming = lru_cache(maxsize=1000)(Naming)
+"""The same for the same names, which are few: to make one was a fiftieth of a relayed request."""
+
+
 class Tally:
     """
     Tokens of one conversation: as the server says, or as they seem to be.
@@ -177,7 +182,7 @@ class Flow:
         self._source = source
         self._target = Target(card.provider, card.id)
         self._asked = asked
-        self._name = Naming(card.answers_as or card.id, asked)
+        self._name = naming(card.answers_as or card.id, asked)
         self._wants_usage = wants_usage
         self._rest: list[bytes] = []
         """Pieces of an event that has not ended; they are put together once it has."""
