@@ -3,7 +3,6 @@
 from enum import StrEnum
 
 from attrs import field, frozen
-from msgspec import Struct
 
 from junctor.core.audio.clip import Clip
 from junctor.core.transcripts import Transcript
@@ -138,7 +137,8 @@ class Identification:
     confidence: float
 
 
-class ChatRequest(Struct, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class ChatRequest:
     """
     A conversation to be continued.
 
@@ -154,7 +154,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     """Whether the caller of a stream asked to be told what it took."""
 
 
-class ChatReply(Struct, frozen=True, kw_only=True):
+@frozen(kw_only=True)
+class ChatReply:
     """A whole answer."""
 
     body: bytes

@@ -416,7 +416,7 @@ class Transcription:
             async def work(candidate: Candidate) -> ChatReply:
                 card = candidate.card
                 model = cast("ChatModel", self.ticket.snapshot.provider(card))
-                reply = await model.chat(replace(request, model=card.id))
+                reply = await model.chat(evolve(request, model=card.id))
                 checked(reply.body, card, tally)
                 return reply
 

@@ -4,13 +4,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 from msgspec import Struct
-from msgspec.structs import replace
 
 from junctor.core.attempts import Attempt
 from junctor.core.cards import Capability
-from junctor.core.chat.flow import Flow, Naming, Tally, checked
+from junctor.core.chat.flow import Flow, Tally, checked, naming
 from junctor.core.dispatch import Order
 from junctor.core.errors import ProviderError
 from junctor.core.plans import Candidate, Plan, Wish
@@ -55,9 +54,9 @@ class Conversing:
 
         async def work(candidate: Candidate) -> bytes:
             card = candidate.card
-            reply = await self._model(candidate).chat(replace(self.asked.request, model=card.id))
+            reply = await self._model(candidate).chat(evolve(self.asked.request, model=card.id))
             checked(reply.body, card, tally)
-            return Naming(card.answers_as or card.id, self.asked.model)(reply.body)
+            return naming(card.answers_as or card.id, self.asked.model)(reply.body)
 
         body = await self.ticket.snapshot.dispatcher.answer(plan, work, order)
         self.ticket.serve_tokens(tally.prompt, tally.completion)
@@ -91,7 +90,7 @@ class Conversing:
     def _opened(self, candidate: Candidate) -> Flow:
         asked, card = self.asked, candidate.card
         self._flow = Flow(
-            self._model(candidate).stream_chat(replace(asked.request, model=card.id)),
+            self._model(candidate).stream_chat(evolve(asked.request, model=card.id)),
             card,
             asked=asked.model,
             prompt=asked.prompt_tokens,

@@ -22,7 +22,7 @@ from typing import ClassVar, cast
 
 import pytest
 import pytest_asyncio
-from msgspec.structs import replace
+from attrs import evolve
 
 from junctor.core.audio.clip import Clip
 from junctor.core.cards import Capability, Feature, ModelCard
@@ -264,4 +264,4 @@ class ProviderConformance(
 
 
 def _hello(card: ModelCard) -> ChatRequest:
-    return replace(request_of([{"role": "user", "content": "Hello"}]), model=card.id)
+    return evolve(request_of([{"role": "user", "content": "Hello"}]), model=card.id)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from msgspec import Raw, Struct
-from msgspec.structs import replace
 
 from junctor.conf.settings import Settings
 from junctor.core.cards import ModelCard
@@ -195,7 +194,7 @@ def thinking(request: ChatRequest, replica: Replica) -> Mapping[str, object]:
 
 def _named(request: ChatRequest, replica: Replica) -> tuple[ChatRequest, Target]:
     name = served_name(replica.card)
-    return replace(request, model=name), Target(NAME, replica.card.id)
+    return evolve(request, model=name), Target(NAME, replica.card.id)
 
 
 @hookimpl
