@@ -30,7 +30,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "ModelCard": (
             "provider id capabilities summary locales features media_types max_bytes "
             "max_seconds window_seconds window_batch quality price prompt_price output_price "
-            "context_tokens max_output_tokens replica_of latency tiers price_of name shared_id "
+            "context_tokens max_output_tokens answers_as replica_of latency tiers price_of name shared_id "
             "shared_name"
         ),
         "Tier": "LOW MEDIUM HIGH",
@@ -59,6 +59,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "ProviderAnswerError": "retryable",
         "ProviderAuthError": "",
         "ProviderBusyError": "",
+        "ProviderContextError": "",
         "ProviderError": "retryable",
         "ProviderQuotaError": "",
         "ProviderRateLimitedError": "retryable",
@@ -92,6 +93,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "Exclusion": (
             "model reason fault max_seconds max_bytes max_tokens needed_tokens is_answer_long"
         ),
+        "NO_RULES": "",
         "Fault": "REQUEST TEAM SERVER TEMPORARY",
         "Place": "REQUESTED FALLBACK PREFERRED TIER_CHAIN ENSEMBLE EARS RANKED",
         "Plan": "candidates excluded ensemble members is_hedged",

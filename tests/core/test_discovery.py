@@ -86,7 +86,7 @@ def test_own_entry_points_are_installed():
     """Our own plugins come in by the same door as a stranger's."""
     own = {one.name for one in find_plugins() if one.distribution == "junctor"}
 
-    assert own == {*VENDORS, "sphinx", "typhoon", "vllm", "whisper"}
+    assert own == {*VENDORS, "ctranslate2", "sphinx", "typhoon", "vllm", "whisper"}
 
 
 def test_group_is_the_project_of_the_hooks():

@@ -91,7 +91,8 @@ def test_card_fits_its_provider(page):
 
 def test_card_in_full_leaves_out_little():
     """A field that is added shows up here; the two left out concern uploads to vendors."""
-    shown = set(re.findall(r"^    (\w+)=", blocks("python")["cards.py"], re.MULTILINE))
+    code = blocks("python")
+    shown = set(re.findall(r"^    (\w+)=", code["cards.py"] + code["parrot.py"], re.MULTILINE))
 
     assert {one.name for one in fields(ModelCard)} - shown == {"media_types", "max_bytes"}
 
@@ -109,6 +110,26 @@ def test_every_capability_is_in_the_table():
     }
 
     assert set(rows) == own
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_the_parrot_chats(page, tmp_path, streams):
+    """Whole and streamed, by the caller's name of it, through the server."""
+    settings = server_settings(tmp_path, models={"polly": Model(chain=("parrot:parrot-1",))})
+    question = [{"role": "user", "content": "Polly wants a cracker"}]
+    asked = {"model": "polly", "messages": question, "stream": streams}
+    async with (
+        serving(settings, page["parrot"].Parrot()) as server,
+        aiohttp.ClientSession(headers=server.authorization) as http,
+        http.post(f"{server.url}/v1/chat/completions", json=asked) as answer,
+    ):
+        said = await answer.text()
+        (entry,) = await server.entries()
+
+    assert ("Polly wants a cracker" in said) is not streams
+    assert '"model":"polly"' in said
+    assert said.endswith("data: [DONE]\n\n") is streams
+    assert (entry.prompt_tokens, entry.completion_tokens) == (4, 4)
 
 
 @pytest.mark.slow
