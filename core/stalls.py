@@ -45,11 +45,13 @@ async def within(until: float, work: Callable[[], Awaitable[T]]) -> T:
     try:
         return await work()
     except asyncio.CancelledError:
-        if is_late and task.uncancel() <= pending:
+        if is_late and task.cancelling() <= pending + 1:
             raise TimeoutError from None
         raise
     finally:
         timer.cancel()
+        if is_late:  # also where the work made something else of it
+            task.uncancel()
 
 
 class StallWatch:
@@ -93,11 +95,14 @@ class StallWatch:
         try:
             return await work()
         except asyncio.CancelledError:
-            if self._is_late and task.uncancel() <= pending:
+            if self._is_late and task.cancelling() <= pending + 1:
                 raise ProviderTimeoutError("It was too slow.", provider=self._provider) from None
             raise
         finally:
             self._task = None
+            if self._is_late:  # also where the work made something else of it
+                self._is_late = False
+                task.uncancel()
 
     def close(self) -> None:
         """Stop watching; idempotent."""
