@@ -23,6 +23,7 @@ from junctor.core.telemetry import Telemetry
 from junctor.routers import chat, demo, openai, speech_to_text, system, thai_asr
 from junctor.routers.errors import error_handler, refusal_of
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
+from junctor.routers.shortcuts import with_shortcuts
 from junctor.routers.visits import VisitLayer
 
 
@@ -49,7 +50,7 @@ def create_app(settings: Settings, *, plugins: Plugins | None = None) -> Litesta
     app = _with_plugins(runtime, settings)
     faces: ErrorFaces = app.state["error_faces"]
     app.asgi_handler = VisitLayer(
-        app.asgi_handler, telemetry, lambda scope, error: refusal_of(scope, error, faces)
+        with_shortcuts(app, faces), telemetry, lambda scope, error: refusal_of(scope, error, faces)
     )
     return app
 

@@ -6,6 +6,7 @@ import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.types import Scope
+from msgspec.structs import replace
 
 from junctor.core.errors import (
     AuthenticationError,
@@ -69,21 +70,29 @@ def refusal_of(scope: Scope, error: JunctorError, faces: ErrorFaces) -> Answer:
     )
 
 
+def answer_to(scope: Scope, exc: Exception, faces: ErrorFaces, *, limit_bytes: int) -> Answer:
+    """Return the answer to whatever a handler raised; log what is a defect."""
+    error = as_junctor_error(exc, limit_bytes=limit_bytes)
+    if isinstance(error, InternalError) and error is not exc:
+        _log.error("unexpected_error", path=scope["path"], exc_info=exc)
+    refusal = refusal_of(scope, error, faces)
+    own = (exc.headers or {}) if isinstance(exc, HTTPException) else {}
+    headers = {**dict(refusal.headers), **{name.lower(): value for name, value in own.items()}}
+    return replace(refusal, headers=tuple(headers.items()))
+
+
 def error_handler(faces: ErrorFaces) -> Callable[[Http, Exception], Response[bytes]]:
     """Return litestar's handler of every exception, which answers in the path's contract."""
 
     def answer(request: Http, exc: Exception) -> Response[bytes]:
         limit = request.app.request_max_body_size
-        error = as_junctor_error(exc, limit_bytes=limit if isinstance(limit, int) else 0)
-        if isinstance(error, InternalError) and error is not exc:
-            _log.error("unexpected_error", path=request.scope["path"], exc_info=exc)
-        refusal = refusal_of(request.scope, error, faces)
-        told = exc.headers if isinstance(exc, HTTPException) else None
+        bound = limit if isinstance(limit, int) else 0
+        told = answer_to(request.scope, exc, faces, limit_bytes=bound)
         return Response(
-            refusal.body,
-            status_code=refusal.status,
-            media_type=refusal.media_type,
-            headers={**dict(refusal.headers), **(told or {})},
+            told.body,
+            status_code=told.status,
+            media_type=told.media_type,
+            headers=dict(told.headers),
         )
 
     return answer

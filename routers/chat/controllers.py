@@ -26,13 +26,14 @@ from junctor.routers.chat.errors import CHAT_FACE
 from junctor.routers.errors import noted
 from junctor.routers.openai.controllers import model_handlers
 from junctor.routers.openai.renderings import server_sent
+from junctor.routers.shortcuts import SHORTCUT
 from junctor.routers.uploads import read_body
 from junctor.routers.visits import shutting_down
 
 CONTRACT = "llm"
 
 
-@asgi("/completions", copy_scope=False)
+@asgi("/completions", copy_scope=False, opt={SHORTCUT: True})
 async def create_chat_completion(scope: Scope, receive: Receive, send: Send) -> None:
     """
     Continue a conversation.
