@@ -11,8 +11,9 @@ from tests.fakes.server import server_settings
 NAMES = ("one", "two", "three")
 CONTEXT, LONGEST = 100, 50
 """Tokens that the model `small` takes in all, and writes at most."""
-STALL = 0.3
-"""Seconds that an upstream may be silent."""
+PATIENT = Policy(attempts_per_candidate=1)
+IMPATIENT = Policy(attempts_per_candidate=1, max_attempt=0.3)
+"""For upstreams that fall silent; a crowded machine may be slower than that elsewhere."""
 MODELS = {
     "own": {"capabilities": ["chat"]},
     "small": {
@@ -44,7 +45,7 @@ def chat_settings(folder: Path, upstreams: Sequence[ChatUpstream], **more: Any) 
             "plain": Model(chain=("one:plain",)),
             "pool": Model(pool=own),
         },
-        "policy": Policy(attempts_per_candidate=1, max_attempt=STALL),
+        "policy": PATIENT,
         "breaker": Breaker(failures=1000, open_for=0.001, open_for_max=0.001),
         "limits": Limits(request_timeout=20),
         "team_defaults": Team(requests_per_minute=100_000),

@@ -9,7 +9,7 @@ import pytest_asyncio
 from junctor.conf.settings import Settings
 from junctor.plugins.remote import openai
 from tests.fakes.chat_client import PATHS, ChatClient, chatting
-from tests.fakes.chat_settings import NAMES, chat_settings
+from tests.fakes.chat_settings import NAMES, PATIENT, chat_settings
 from tests.fakes.chat_upstream import ChatUpstream
 from tests.fakes.server import Served, serving
 
@@ -21,8 +21,14 @@ async def _upstreams() -> AsyncIterator[list[ChatUpstream]]:
 
 
 @pytest.fixture(name="settings", scope="module")
-def _settings(upstreams: list[ChatUpstream], tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return chat_settings(tmp_path_factory.mktemp("data"), upstreams)
+def _settings(
+    request: pytest.FixtureRequest,
+    upstreams: list[ChatUpstream],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Settings:
+    """A module may have a `POLICY` of its own."""
+    policy = getattr(request.module, "POLICY", PATIENT)
+    return chat_settings(tmp_path_factory.mktemp("data"), upstreams, policy=policy)
 
 
 @pytest_asyncio.fixture(name="server", scope="module", loop_scope="module")

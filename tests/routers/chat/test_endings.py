@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from junctor.conf.settings import Limits, Policy, Server, Settings
+from junctor.conf.settings import Limits, Server, Settings
 from junctor.plugins.remote import openai
 from tests.fakes.chat_client import ChatClient, Reply, chatting, document
 from tests.fakes.chat_settings import chat_settings
@@ -179,7 +179,7 @@ async def test_a_client_that_reads_late(client: ChatClient, upstream: ChatUpstre
 
 @pytest.fixture(name="own_settings")
 def _own_settings(tmp_path: Path, upstreams: list[ChatUpstream]) -> Settings:
-    return chat_settings(tmp_path, upstreams, policy=Policy())
+    return chat_settings(tmp_path, upstreams)
 
 
 async def heard(answer: aiohttp.ClientResponse, text: bytes) -> bytes:

@@ -11,6 +11,7 @@ from junctor.core.chat.serving import Conversing
 from junctor.core.requests import ChatRequest
 from junctor.core.tickets import Ticket
 from tests.fakes.chat_client import ChatClient
+from tests.fakes.chat_settings import IMPATIENT
 from tests.fakes.chat_upstream import (
     DONE,
     GREETING,
@@ -26,6 +27,7 @@ from tests.fakes.chat_upstream import (
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+POLICY = IMPATIENT
 Left = Callable[[], list[str]]
 KINDS = (Ticket, Flow, Conversing, ChatRequest)
 ERROR = b'data: {"error":{"message":"no"}}\n\n'
