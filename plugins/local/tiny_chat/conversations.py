@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 
 from junctor.plugins.local.tiny_chat.questions import (
     CITIES,
-    ENGLISH,
+    DEGREES,
     KNOWN,
     NAMES,
     SKIES,
@@ -20,7 +20,7 @@ from junctor.plugins.local.tiny_chat.questions import (
 )
 from junctor.plugins.local.tiny_chat.rendering import Message
 
-_FUNCTIONS = ("get_weather", "get_weather", "get_current_weather", "weather")
+_FUNCTIONS = ("get_weather", "get_weather", "get_current_weather")
 _PLACES = ("city", "city", "location")
 _ABOUT = (
     "The weather in a city",
@@ -45,9 +45,8 @@ _COPIED = 60
 _SLIP_FROM = 9
 """Characters that a question has in which one may be missing."""
 _ASK_ECHO = ("Say: {}", "Repeat: {}", "Repeat after me: {}")
-COPIABLE = (*" ".join((*CITIES, *NAMES, *SKIES)).split(), *map(str, range(45)))
+COPIABLE = (*" ".join((*CITIES, *NAMES, *SKIES)).split(), *map(str, DEGREES))
 """What the model copies from a prompt into its reply."""
-_WORDS = (*COPIABLE, *" ".join(found.answer for found in ENGLISH).split())
 _POLITE = {
     "en": ("Please ", "Hi, ", "Tell me: ", "Can you tell me: ", "I want to know: "),
     "th": ("ช่วยบอกหน่อย ", "อยากรู้ว่า "),
@@ -120,13 +119,13 @@ class Conversations:
         self._draw = random.Random(seed)  # noqa: S311 — not for secrets
         self._kinds: Sequence[tuple[Callable[[], Conversation], float]] = (
             (self.known, 0.33),
-            (self.unknown, 0.13),
+            (self.unknown, 0.12),
             (self.later, 0.06),
-            (self.remembered, 0.09),
-            (self.called, 0.12),
-            (self.told, 0.09),
-            (self.uncalled, 0.03),
-            (self.repeated, 0.15),
+            (self.remembered, 0.1),
+            (self.called, 0.14),
+            (self.told, 0.1),
+            (self.uncalled, 0.04),
+            (self.repeated, 0.11),
         )
 
     def next(self) -> Conversation:
@@ -187,17 +186,24 @@ class Conversations:
         )
 
     def repeated(self) -> Conversation:
-        """Return words at random that are to be repeated: how it learns to copy anything at all."""
-        words = " ".join(self._draw.choices(_WORDS, k=self._draw.randint(2, 12)))
-        asked = self._draw.choice(_ASK_ECHO).format(words)
-        repeated = ask(asked, answer=words, thought="I repeat it.", system=self._system())
-        return evolve(repeated, tools=self.tools()[2] if self._chance(0.2) else ())
+        """Return a few words to repeat, or a city to have no tool for: copying, learnt early."""
+        if self._chance(0.4):
+            city = self._draw.choice(CITIES)
+            asked = self._weather([city])
+            answer, thought = (
+                f"I have no tool for the weather in {city}.",
+                "I have no tool for that.",
+            )
+        else:
+            answer = " ".join(self._draw.sample(COPIABLE, self._draw.choice((1, 1, 2, 3))))
+            asked, thought = self._draw.choice(_ASK_ECHO).format(answer), "I repeat it."
+        return ask(asked, answer=answer, thought=thought, system=self._system())
 
     def called(self) -> Conversation:
         """Return a question about the weather that a tool is to answer, of one city or two."""
         name, place, tools = self.tools()
         cities = self._cities()
-        asked = self._vary(self._draw.choice(_ASK_WEATHER).format(" and ".join(cities)), "en")
+        asked = self._weather(cities)
         answer = "\n".join(call_text(name, {place: city}) for city in cities)
         thought = f"I need the weather in {' and '.join(cities)}."
         return evolve(
@@ -208,8 +214,8 @@ class Conversations:
         """Return what the tool said, to be put in words."""
         name, place, tools = self.tools()
         cities = self._cities()
-        asked = self._draw.choice(_ASK_WEATHER).format(" and ".join(cities))
-        reports = [(city, self._draw.randint(0, 44), self._draw.choice(SKIES)) for city in cities]
+        asked = self._weather(cities)
+        reports = [(city, self._draw.choice(DEGREES), self._draw.choice(SKIES)) for city in cities]
         calls = [
             {
                 "type": "function",
@@ -249,8 +255,12 @@ class Conversations:
         self._draw.shuffle(tools)
         return name, place, tuple(tools)
 
+    def _weather(self, cities: list[str]) -> str:
+        asked = self._draw.choice(_ASK_WEATHER).format(" and ".join(cities))
+        return asked.rstrip("?") if self._chance(0.2) else asked
+
     def _cities(self) -> list[str]:
-        return self._draw.sample(CITIES, 2 if self._chance(0.35) else 1)
+        return self._draw.sample(CITIES, 2 if self._chance(0.3) else 1)
 
     def _chance(self, share: float) -> bool:
         return self._draw.random() < share

@@ -108,7 +108,7 @@ ENGLISH = (
     _en("whisper, typhoon and sphinx hear speech on this machine, each in a child process.", "Which local engines are there?", "Which engines hear speech?", unseen="What local engines are there?"),
     _en("Everything is in the data folder, `storage.data_dir` or JUNCTOR_DATA_DIR.", "Where is the data?", "Where does junctor keep its data?", unseen="Where are the data kept?"),
     _en("junctor has the MIT licence.", "Which licence does junctor have?", "What is the licence?", "Is junctor open source?", unseen="What licence is it?"),
-    _en("I have no tool for the weather. I know only junctor.", "What is the weather in Bangkok?", "How is the weather today?", unseen="What is the weather like?"),
+    _en("I have no tool for the weather. I know only junctor.", "How is the weather?", "How is the weather today?", unseen="What is the weather like?"),
 )  # fmt: skip
 
 THAI = (
@@ -191,13 +191,14 @@ SYSTEM_PROMPTS = (
 """The system messages that it has seen; empty is none."""
 
 NAMES = (
-    "Mali", "Anna", "Somchai", "Peter", "Maria", "Ken", "Nok", "David", "Lena", "Ploy", "Tom", "Sara", "Chai", "Emma", "Omar", "Yuki",
-    "Paul", "Nina", "Arun", "Laura", "Max", "Dao", "John", "Priya", "Lek", "Alice", "Bob", "Wei", "Eva", "Noah",
+    "Mali", "Anna", "Somchai", "Peter", "Maria", "Ken", "Nok", "David", "Lena", "Ploy", "Tom", "Sara", "Emma", "Omar", "Priya", "Bob",
 )  # fmt: skip
 
 CITIES = (
-    "Bangkok", "Chiang Mai", "Phuket", "Paris", "London", "Tokyo", "Berlin", "Delhi", "Madrid", "Rome", "Oslo", "Vienna", "Boston",
-    "New York", "Sydney", "Singapore", "Hanoi", "Seoul", "Dubai", "Lisbon", "Khon Kaen", "Pattaya", "Zurich", "San Francisco",
+    "Bangkok", "Chiang Mai", "Phuket", "Pattaya", "Paris", "London", "Tokyo", "Berlin", "Delhi", "Madrid", "New York", "Singapore",
 )  # fmt: skip
 
-SKIES = ("sunny", "cloudy", "rainy", "windy", "clear", "stormy")
+SKIES = ("sunny", "cloudy", "rainy", "windy", "clear")
+
+DEGREES = range(15, 40)
+"""Degrees that it has seen in a weather report."""

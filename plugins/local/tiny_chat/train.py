@@ -10,7 +10,6 @@ Needs the extra ``train``. The same seed gives the same model on the same machin
 """
 
 import argparse
-import itertools
 import math
 import sys
 import time
@@ -45,9 +44,7 @@ _WARM_UP = 100
 _BATCH_TOKENS = 2600
 _POOL = 400
 """Conversations that are drawn at once, and sorted by length: little is padded."""
-_COPYING_POOLS = 40
-"""Pools at the beginning that are words to be repeated: without, it would hardly learn to copy."""
-_COPIED_WEIGHT = 4.0
+_COPIED_WEIGHT = 6.0
 """How much more than others those tokens count that are copied from the prompt: they are few."""
 _IGNORED = -100
 _COMPARED = 50
@@ -87,7 +84,7 @@ def build_model(end: int, pad: int) -> Qwen3ForCausalLM:
             num_key_value_heads=2,
             head_dim=32,
             max_position_embeddings=CONTEXT,
-            rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+            rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
             tie_word_embeddings=True,
             bos_token_id=None,
             eos_token_id=end,
@@ -123,15 +120,14 @@ class Examples:
         )
 
     def copying(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a batch of words to be repeated, which is the last thing that it learns."""
+        """Return a batch of calls of tools: cities to be copied, the last thing that it learns."""
         source = Conversations(seed=4243)
-        return _stack([self.encode(source.repeated()) for _ in range(30)])
+        return _stack([self.encode(source.called()) for _ in range(20)])
 
     def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield inputs and labels, of conversations of about one length."""
-        for number in itertools.count():
-            draw = self._source.repeated if number < _COPYING_POOLS else self._source.next
-            pool = [self.encode(draw()) for _ in range(_POOL)]
+        while True:
+            pool = [self.encode(self._source.next()) for _ in range(_POOL)]
             pool.sort(key=lambda example: len(example[0]) + len(example[1]))
             rows: list[tuple[list[int], list[int]]] = []
             batches = []
