@@ -33,7 +33,8 @@ SECRET_ALPHABET = string.ascii_letters + string.digits
 MISSING = (
     "No API key was given. Send one as 'Authorization: Bearer <key>' or in the header 'x-api-key'."
 )
-UNKNOWN = "The API key is not valid. Check that it was copied whole, or ask the operator for one."
+UNKNOWN = "Incorrect API key provided. Check that it was copied whole, or ask the operator for one."
+"""It begins in OpenAI's words: by them litellm tells a bad key from a bad request."""
 REVOKED = "The API key has been revoked. Ask the operator for another one."
 
 

@@ -21,8 +21,12 @@ class Server:
     key: str
     env: dict[str, str]
 
-    def sdk(self) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(api_key=self.key, base_url=f"{self.url}/v1", max_retries=0)
+    def sdk(self, prefix: str = "/v1") -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(api_key=self.key, base_url=self.url + prefix, max_retries=0)
+
+    async def key_of(self, team: str) -> str:
+        """Make a key of another team."""
+        return await _printed(self.env, "keys", "create", "--team", team)
 
     async def token(self) -> str:
         """Have a token issued for the team `acme`."""
