@@ -14,7 +14,7 @@ from junctor.core.net.bodies import Body
 from junctor.core.net.heads import Origin, address_of, head_of
 from junctor.core.net.http1 import Connection
 from junctor.core.net.inflating import inflated
-from junctor.core.net.wires import BrokenError, NoAnswerError, Wire, WireError
+from junctor.core.net.wires import BrokenError, CrowdedError, NoAnswerError, Wire, WireError
 
 if TYPE_CHECKING:
     from aiohappyeyeballs import AddrInfoType
@@ -152,14 +152,17 @@ class Connections:
         future: asyncio.Future[Granted] = self._loop.create_future()
         entry = (origin, future)
         self._line.append(entry)
+        until = min(until, self._loop.time() + self._limits.connect_timeout)
         try:
             async with asyncio.timeout_at(until):
                 return await future
-        except BaseException:
+        except BaseException as exc:
             if entry in self._line:
                 self._line.remove(entry)
             elif future.done() and not future.cancelled():  # granted to one who just left
                 self._pass_on(future.result())
+            if isinstance(exc, TimeoutError):  # no fault of who was to be asked
+                raise CrowdedError from None
             raise
 
     def _pass_on(self, granted: Granted) -> None:

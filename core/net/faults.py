@@ -17,6 +17,7 @@ from attrs import frozen
 from junctor.core.errors import (
     ProviderAnswerError,
     ProviderAuthError,
+    ProviderBusyError,
     ProviderContextError,
     ProviderError,
     ProviderQuotaError,
@@ -60,6 +61,10 @@ _FAULTS: dict[str, tuple[type[ProviderError], str]] = {
         "closed the connection instead of answering",
     ),
     "junctor.BrokenError": (ProviderUnavailableError, "broke the connection"),
+    "junctor.CrowdedError": (
+        ProviderBusyError,
+        "was not asked, for every connection is taken; raise max_connections",
+    ),
     "junctor.CutError": (ProviderAnswerError, "cut its answer off"),
     "junctor.NotHttpError": (ProviderAnswerError, "does not speak HTTP/1.1"),
     "junctor.CodingError": (ProviderAnswerError, "sent an answer that cannot be decompressed"),

@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # heavy: imported when the pool is opened
 class PoolLimits:
     """The bounds of a pool. Times are seconds."""
 
-    max_connections: int = 512
-    """Connections open at once, all hosts together; more requests wait for one. The relay's
-    requests have so many, WebSockets and the httpx door together as many again."""
+    max_connections: int = 1024
+    """Connections open at once, all hosts together; more requests wait for one, no longer than
+    connecting may take. The relay's requests have so many, WebSockets and the httpx door together as many again."""
     max_idle: float = 30.0
     """Time that an unused connection is kept."""
     connect_timeout: float = 5.0

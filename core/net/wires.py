@@ -69,5 +69,9 @@ class NotHttpError(WireError):
     """What came is no HTTP/1.1, or has a head without end."""
 
 
+class CrowdedError(WireError):
+    """All connections of the pool were taken, for as long as connecting may take."""
+
+
 class CodingError(WireError):
     """The answer is compressed in a way that is not known, or badly."""

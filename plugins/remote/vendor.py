@@ -78,7 +78,7 @@ class CardSettings(Base, frozen=True, kw_only=True):
 class Connections(Base, frozen=True, kw_only=True):
     """`[plugins.<vendor>.connections]`: the pool."""
 
-    max_connections: Count = 512
+    max_connections: Count = 1024
     """Connections open at once; more requests wait for one."""
     max_idle: Seconds = 30.0
     """Time that an unused connection is kept."""

@@ -119,7 +119,7 @@ class OpenAISettings(Base, frozen=True, kw_only=True):
 
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
     """One table per server; the name is the provider's."""
-    max_connections: Count = 512
+    max_connections: Count = 1024
     """Connections open at once, all servers together; more requests wait for one."""
     max_idle: Seconds = 30.0
     """Time that an unused connection is kept."""

@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from junctor.core.errors import (
     ProviderAnswerError,
     ProviderAuthError,
+    ProviderBusyError,
     ProviderQuotaError,
     ProviderRateLimitedError,
     ProviderRejectedError,
@@ -24,6 +25,7 @@ from junctor.core.net.faults import provider_error
 from junctor.core.net.wires import (
     BrokenError,
     CodingError,
+    CrowdedError,
     CutError,
     HeaderError,
     NoAnswerError,
@@ -136,6 +138,7 @@ def test_retry_after(headers, seconds):
         (NoAnswerError("LEAK"), ProviderUnavailableError),
         (BrokenError("LEAK"), ProviderUnavailableError),
         (CutError("LEAK"), ProviderAnswerError),
+        (CrowdedError("LEAK"), ProviderBusyError),
         (NotHttpError("LEAK"), ProviderAnswerError),
         (CodingError("LEAK"), ProviderAnswerError),
         (WireError("LEAK"), ProviderUnavailableError),

@@ -10,6 +10,7 @@ import uvloop
 from junctor.core.errors import (
     ProviderAnswerError,
     ProviderAuthError,
+    ProviderBusyError,
     ProviderError,
     ProviderRejectedError,
     ProviderTimeoutError,
@@ -253,14 +254,15 @@ async def test_connections_are_bounded(upstream):
     assert upstream.connections <= 2
 
 
-async def test_waiting_for_a_connection_ends(upstream):
-    """The time of a request counts while it waits for a connection."""
-    pool = Pool(PoolLimits(max_connections=1))
+@pytest.mark.parametrize(("within", "connect"), [(0.2, 5.0), (30.0, 0.2)])
+async def test_waiting_for_a_connection_ends(upstream, within, connect):
+    """Who finds none in time is told so: whoever was to be asked is not to blame."""
+    pool = Pool(PoolLimits(max_connections=1, connect_timeout=connect))
     await pool.open()
     first = asyncio.create_task(post(pool, upstream.url("hang")))
     await upstream.until(lambda: len(upstream.requests) == 1)
-    with pytest.raises(ProviderTimeoutError):
-        await post(pool, upstream.base_url, within=0.2)
+    with pytest.raises(ProviderBusyError, match="max_connections"):
+        await post(pool, upstream.base_url, within=within)
     first.cancel()
     await pool.close()
 
