@@ -389,6 +389,8 @@ def checked(body: bytes, card: ModelCard, tally: Tally) -> None:
     """
     try:
         whole = _wholes.decode(body)
+        if not body.isascii():
+            body.decode()  # the parts that are not looked into have to be text, too
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise _no_answer(card) from exc
     if not whole.choices:

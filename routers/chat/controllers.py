@@ -64,7 +64,7 @@ async def _answered(
     wire = read_chat(body)
     asked = asked_of(wire, body)
     wish = wish_of(wire, ticket, asked.prompt_tokens)
-    ticket.hold_tokens(asked.prompt_tokens + wish.output_tokens)
+    ticket.hold_tokens(asked.prompt_tokens + wish.output_tokens * (wire.n or 1))
     async with Attended(receive):
         if not wire.stream:
             answer = await gateway.chat(ticket, asked, wish)

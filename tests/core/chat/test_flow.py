@@ -293,7 +293,10 @@ async def test_a_server_that_answers_by_another_name_is_named_too() -> None:
     assert await _all(flow) == told.replace(b"other/name", b"mine")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"choices":[]}', b'{"choices":"x"}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"{}", b'{"choices":[]}', b'{"choices":"x"}', b'{"choices":[{}],"x":"\xff"}'],
+)
 def test_what_is_no_whole_answer_is_told(body: bytes) -> None:
     """An upstream that answers 200 with a page has failed."""
     with pytest.raises(ProviderAnswerError):

@@ -263,6 +263,15 @@ async def test_the_answer_that_is_asked_for_is_held(serve: Serve, upstream: Chat
         less = await client.ask(max_tokens=95)
 
     assert (reply.refused, less.status) == (QUOTA, 200)
+
+
+async def test_each_of_several_answers_is_held(serve: Serve, upstream: ChatUpstream) -> None:
+    """`max_tokens` bounds one of them; all are paid."""
+    async with serve(teams={"acme": Team(tokens_per_day=100)}) as client:
+        reply = await client.ask(max_tokens=40, n=3)
+        fewer = await client.ask(max_tokens=40, n=2)
+
+    assert (reply.refused, fewer.status) == (QUOTA, 200)
     assert len(upstream.calls) == 1
 
 
