@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 
+from junctor.core.alarms import running_alarms
 from junctor.core.errors import ClientGoneError
 
 PATIENCE = 0.02
@@ -41,11 +42,13 @@ class Attended:
         self._task: asyncio.Task[object] | None = None
 
     async def __aenter__(self) -> None:
-        task = asyncio.current_task()
+        self._alarms = running_alarms()
+        loop = self._alarms.loop
+        task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101  # ASGI servers run applications in tasks
         self._task = task
         self._pending = task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._begin)
+        self._alarm = self._alarms.set(loop.time() + PATIENCE, self._begin)
 
     async def __aexit__(
         self,
@@ -53,7 +56,7 @@ class Attended:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._timer.cancel()
+        self._alarms.clear(self._alarm, self._begin)
         if self._listener is not None:
             self._listener.cancel()
             # A cancelled task keeps its traceback, which keeps us: what it held would stay in

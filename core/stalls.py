@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from junctor.core.alarms import running_alarms
 from junctor.core.errors import ProviderTimeoutError
 
 T = TypeVar("T")
@@ -22,14 +23,15 @@ async def within(until: float, work: Callable[[], Awaitable[T]]) -> T:
     Return what the work gives.
 
     Args:
-        until: event-loop time by which it must be done.
+        until: event-loop time by which it must be done; it may last a moment longer (`alarms`).
         work: begins it.
 
     Raises:
         TimeoutError: it is not; it has been cancelled.
 
     """
-    loop = asyncio.get_running_loop()
+    alarms = running_alarms()
+    loop = alarms.loop
     if loop.time() >= until:
         raise TimeoutError
     task = asyncio.current_task(loop)
@@ -41,7 +43,7 @@ async def within(until: float, work: Callable[[], Awaitable[T]]) -> T:
         is_late = True
         task.cancel()
 
-    timer = loop.call_at(until, cancel)
+    alarm = alarms.set(until, cancel)
     try:
         return await work()
     except asyncio.CancelledError:
@@ -49,7 +51,7 @@ async def within(until: float, work: Callable[[], Awaitable[T]]) -> T:
             raise TimeoutError from None
         raise
     finally:
-        timer.cancel()
+        alarms.clear(alarm, cancel)
         if is_late:  # also where the work made something else of it
             task.uncancel()
 
