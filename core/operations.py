@@ -40,7 +40,6 @@ from junctor.core.health import Gate
 from junctor.core.stalls import StallWatch, within
 
 A = TypeVar("A")
-T = TypeVar("T")
 _END = object()
 _log = structlog.get_logger()
 
@@ -110,7 +109,11 @@ Operation = Callable[[], Awaitable[Opened[A]]]
 
 
 class translated:  # noqa: N801  # a context manager, spelled as one
-    """Turn whatever foreign code raises into an error of the tree; log what is a defect."""
+    """
+    Turn whatever foreign code raises into an error of the tree; log what is a defect.
+
+    It keeps nothing between its uses: one serves for all items of a stream.
+    """
 
     __slots__ = ("_model", "_provider")
 
@@ -164,19 +167,20 @@ def answered(work: Callable[[], Awaitable[A]], *, provider: str, model: str) -> 
 
 def streamed(open_: Callable[[], AsyncIterator[A]], *, provider: str, model: str) -> Operation[A]:
     """Contain a provider's method that streams; a stream without an item is a failure too."""
+    tree = translated(provider=provider, model=model)
 
     async def run() -> Opened[A]:
-        with translated(provider=provider, model=model):
+        with tree:
             items = open_()
 
         async def more() -> object:
-            with translated(provider=provider, model=model):
+            with tree:
                 return await anext(items, _END)
 
         async def close() -> None:
             stop = getattr(items, "aclose", None)
             if stop is not None:
-                with translated(provider=provider, model=model):
+                with tree:
                     await stop()
 
         try:
@@ -208,7 +212,12 @@ def timed(
     """
 
     async def run() -> Opened[A]:
-        opened = await _bounded(operation, first_by, provider)
+        try:
+            opened = await within(first_by, operation)
+        except ProviderError:  # which may be a TimeoutError, too
+            raise
+        except TimeoutError as exc:
+            raise ProviderTimeoutError("It was too slow.", provider=provider) from exc
         inner = opened.more
         if inner is not None and pause is not None:
             watch = StallWatch(pause, all_by, provider)
@@ -217,15 +226,6 @@ def timed(
         return opened
 
     return run
-
-
-async def _bounded(work: Callable[[], Awaitable[T]], until: float, provider: str) -> T:
-    try:
-        return await within(until, work)
-    except ProviderError:
-        raise
-    except TimeoutError as exc:
-        raise ProviderTimeoutError("It was too slow.", provider=provider) from exc
 
 
 def observed(

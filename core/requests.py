@@ -5,6 +5,7 @@ from enum import StrEnum
 from attrs import field, frozen
 
 from junctor.core.audio.clip import Clip
+from junctor.core.cards import ModelCard
 from junctor.core.transcripts import Transcript
 
 
@@ -152,6 +153,10 @@ class ChatRequest:
     """The candidate's own model id, which takes the place of the caller's."""
     wants_usage: bool = False
     """Whether the caller of a stream asked to be told what it took."""
+
+    def at(self, card: ModelCard) -> "ChatRequest":
+        """Return the request as a candidate gets it."""
+        return ChatRequest(body=self.body, model=card.id, wants_usage=self.wants_usage)
 
 
 @frozen(kw_only=True)

@@ -90,7 +90,7 @@ class StallWatch:
         self._due = min(self._loop.time() + self._pause, self._all_by)
         if self._timer is None:
             self._timer = self._loop.call_at(self._due, self._look)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         assert task is not None  # noqa: S101  # coroutines run in tasks
         pending = task.cancelling()
         self._task = task

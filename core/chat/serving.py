@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import cast
 
-from attrs import define, evolve, field
+from attrs import define, field
 from msgspec import Struct
 
 from junctor.core.attempts import Attempt
@@ -54,7 +54,7 @@ class Conversing:
 
         async def work(candidate: Candidate) -> bytes:
             card = candidate.card
-            reply = await self._model(candidate).chat(evolve(self.asked.request, model=card.id))
+            reply = await self._model(candidate).chat(self.asked.request.at(card))
             checked(reply.body, card, tally)
             return naming(card.answers_as or card.id, self.asked.model)(reply.body)
 
@@ -90,7 +90,7 @@ class Conversing:
     def _opened(self, candidate: Candidate) -> Flow:
         asked, card = self.asked, candidate.card
         self._flow = Flow(
-            self._model(candidate).stream_chat(evolve(asked.request, model=card.id)),
+            self._model(candidate).stream_chat(asked.request.at(card)),
             card,
             asked=asked.model,
             prompt=asked.prompt_tokens,
