@@ -227,6 +227,7 @@ class ChatUpstream:
         finally:
             self.under_way -= 1
             watch.cancel()
+            await asyncio.wait([watch])  # two may not read at once
         return not call.is_broken and not call.left.is_set()
 
 
