@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
             for at in range(0, len(view), _SLICE):
                 while self._is_full and not self._has_head and self._fault is None:
                     await self._news()
-                if self._fault is not None or self.status >= _REDIRECTS:
+                if self._is_whole or self._fault is not None or self.status >= _REDIRECTS:
                     return
                 transport.write(view[at : at + _SLICE])
         self._is_sent = True

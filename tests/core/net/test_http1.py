@@ -237,6 +237,35 @@ class Nobody:
         pass
 
 
+class Ending(Wireless):
+    """One that does as uvloop's does when it is closed."""
+
+    is_closed = False
+
+    def write(self, data):
+        if self.is_closed:
+            raise RuntimeError
+        super().write(data)
+
+    def abort(self):
+        self.is_closed = True
+
+
+async def test_answer_and_end_in_one_go_in_the_middle_of_an_upload():
+    """The answer counts; nothing more is sent into a connection that is gone."""
+    connection = Connection(("http", "host", 80), Nobody())
+    with socket.socket() as own:
+        connection.connection_made(Ending(own))
+    connection.pause_writing()
+    asking = asyncio.ensure_future(connection.ask(b"", BIG, until=1e9))
+    await asyncio.sleep(0)
+    connection.data_received(OK)
+    connection.eof_received()
+    await asking
+
+    assert b"{}" == await connection.next()
+
+
 @settings(max_examples=50)
 @given(name=st.sampled_from(WHOLE), cuts=st.lists(st.integers(0, 10_000), max_size=8))
 def test_cut_anywhere(name, cuts):
