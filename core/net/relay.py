@@ -43,8 +43,7 @@ class RelayAnswer(Struct, frozen=True, kw_only=True):
         return self.body
 
 
-@define(eq=False)
-class RelayStream:
+class RelayStream(Struct, eq=False):
     """An answer of which the head has arrived."""
 
     status: int
@@ -246,10 +245,10 @@ class Relay:
         return RelayStream(
             status=wire.status,
             headers=wire.headers,
-            wire=wire,
-            faults=self._client.faults,
-            target=target,
-            left=self._limits.max_answer_bytes,
+            _wire=wire,
+            _faults=self._client.faults,
+            _target=target,
+            _left=self._limits.max_answer_bytes,
         )
 
 
