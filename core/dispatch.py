@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from junctor.conf.settings import Policy
 from junctor.core.attempts import Attempt
+from junctor.core.cards import Capability
 from junctor.core.errors import (
     AllCandidatesFailedError,
     ContextLengthError,
@@ -101,7 +102,9 @@ def verdict(causes: Sequence[ProviderError]) -> JunctorError:
         resting = [str(cause).removesuffix(".") for cause in causes]
         return NoCandidateError(resting, temporary=True)
     if all(isinstance(cause, (ProviderBusyError, ProviderRateLimitedError)) for cause in causes):
-        return SaturatedError([f"{cause.provider} is busy" for cause in causes])
+        waits = [cause.retry_after for cause in causes if cause.retry_after is not None]
+        busy = [f"{cause.provider} is busy" for cause in causes]
+        return SaturatedError(busy, retry_after=min(waits, default=None))
     return AllCandidatesFailedError(causes)
 
 
@@ -241,7 +244,9 @@ class Dispatcher:
                 order.trace.price = price
                 output_price = candidate.card.output_price
                 order.trace.output_price = price if output_price is None else output_price
-                patience = None if is_last else self.policy.max_pause
+                # Clients of chat wait by themselves, if they are told for how long.
+                is_patient = is_last and attempt.capability is not Capability.CHAT
+                patience = None if is_patient else self.policy.max_pause
                 return retried(
                     self._guarded(contain(candidate), attempt, order, first_by=first_by),
                     attempts=self.policy.attempts_per_candidate,

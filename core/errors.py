@@ -298,8 +298,10 @@ class NoCandidateError(JunctorError):
 class SaturatedError(NoCandidateError):
     """All who could serve it have as much to do as they may; it will pass."""
 
-    def __init__(self, busy: Sequence[str]) -> None:
+    def __init__(self, busy: Sequence[str], *, retry_after: float | None = None) -> None:
         super().__init__(busy, temporary=True)
+        self.retry_after = retry_after
+        """Seconds, where one of them said so."""
 
 
 class AllCandidatesFailedError(JunctorError):

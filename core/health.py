@@ -88,6 +88,11 @@ class Gate:
         return self._is_open and (self._is_probing or now < self._open_until)
 
     @property
+    def pause(self) -> float:
+        """Seconds for which it asked to be left alone; 0 where it did not."""
+        return max(0.0, self._paused_until - self.clock()) if self._paused_until else 0.0
+
+    @property
     def is_full(self) -> bool:
         """Whether the bulkhead is full."""
         return self._under_way >= self.settings.concurrency
@@ -193,6 +198,11 @@ class Health:
         if gate is None:
             gate = self._gates[key] = Gate(settings=self._settings, clock=self._clock)
         return gate
+
+    def pause(self, model: str, capability: Capability) -> float:
+        """Return for how many seconds `provider:model` asked to be left alone; 0 for none."""
+        gate = self._gates.get((model, capability))
+        return gate.pause if gate else 0.0
 
     def is_open(self, model: str, capability: Capability) -> bool:
         """Say whether the breaker of `provider:model` lets nothing through now."""

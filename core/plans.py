@@ -88,6 +88,8 @@ class Exclusion:
     """The cap that the audio exceeds, seconds, where that is the reason."""
     max_bytes: int | None = None
     """The cap that the upload exceeds, bytes, where that is the reason."""
+    retry_after: float | None = None
+    """Seconds after which it takes requests again, where it said so itself."""
     max_tokens: int | None = None
     """The bound that the request exceeds, tokens, where that is the reason."""
     needed_tokens: int = 0

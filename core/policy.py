@@ -22,6 +22,7 @@ from junctor.core.errors import (
     ForbiddenError,
     JunctorError,
     NoCandidateError,
+    SaturatedError,
     TooLargeError,
     TooLongError,
     UnknownModelError,
@@ -51,6 +52,9 @@ class Observed(Protocol):
 
     def is_open(self, model: str, capability: Capability) -> bool:
         """Say whether the breaker of `provider:model` lets nothing through now."""
+
+    def pause(self, model: str, capability: Capability) -> float:
+        """Return for how many seconds `provider:model` asked to be left alone; 0 for none."""
 
     def latency(self, model: str, capability: Capability) -> float | None:
         """Return the observed latency, seconds; None before the first answer."""
@@ -443,6 +447,9 @@ class _Draft:
     def _broken(self, name: str) -> Exclusion | None:
         if not self.planner.observed.is_open(name, self.wish.capability):
             return None
+        if pause := self.planner.observed.pause(name, self.wish.capability):
+            reason = "asked us to slow down"
+            return Exclusion(model=name, reason=reason, fault=Fault.TEMPORARY, retry_after=pause)
         reason = "left alone after repeated failures"
         return Exclusion(model=name, reason=reason, fault=Fault.TEMPORARY)
 
@@ -455,7 +462,11 @@ def refusal(plan: Plan) -> JunctorError:
         return ForbiddenError("Your team may not use this model. Ask the operator to allow it.")
     if faults <= {Fault.REQUEST, Fault.TEAM} and faults:
         return _request_refusal(plan, reasons)
-    return NoCandidateError(reasons, temporary=Fault.TEMPORARY in faults)
+    passing = [one for one in plan.excluded if one.fault is Fault.TEMPORARY]
+    pauses = [one.retry_after for one in passing if one.retry_after is not None]
+    if pauses and len(pauses) == len(passing):
+        return SaturatedError(reasons, retry_after=min(pauses))
+    return NoCandidateError(reasons, temporary=bool(passing))
 
 
 def _request_refusal(plan: Plan, reasons: list[str]) -> JunctorError:

@@ -91,7 +91,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "Candidate": "card place needs_language",
         "Choice": "model provider tier wanted rules",
         "Exclusion": (
-            "model reason fault max_seconds max_bytes max_tokens needed_tokens is_answer_long"
+            "model reason fault max_seconds max_bytes retry_after max_tokens needed_tokens is_answer_long"
         ),
         "NO_RULES": "",
         "Fault": "REQUEST TEAM SERVER TEMPORARY",
@@ -117,7 +117,7 @@ PUBLIC: dict[str, dict[str, str]] = {
     "requests": {
         "AlignRequest": "audio words language model",
         "ChatReply": "body",
-        "ChatRequest": "body model wants_usage",
+        "ChatRequest": "body model wants_usage at",
         "Identification": "language confidence",
         "IdentifyRequest": "audio model allowed",
         "LiveRequest": "model language allowed_languages word_timestamps diarization rolling",

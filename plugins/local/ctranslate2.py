@@ -123,12 +123,12 @@ def _chunk(writer: Writer, said: Said, begun: dict[int, int]) -> bytes:
         tool_calls=_calls(said, first, is_stream=True) or UNSET,
     )
     begun[index] = first + len(said.calls)
-    return writer.chunk(
-        delta,
-        index=index,
-        finish=cast("FinishReason", said.finish) if said.finish else None,
-        logprobs=_logprobs(said),
-    )
+    finish = cast("FinishReason", said.finish) if said.finish else None
+    if finish is None or not said.calls:
+        return writer.chunk(delta, index=index, finish=finish, logprobs=_logprobs(said))
+    # OpenAI ends calls in a chunk of its own, and its SDKs take them for complete only then.
+    last = writer.chunk(Delta(), index=index, finish=finish)
+    return writer.chunk(delta, index=index, logprobs=_logprobs(said)) + last
 
 
 def _choice(said: Said) -> Choice:

@@ -129,7 +129,7 @@ async def test_tools_in_a_stream(sdk: AsyncOpenAI) -> None:
 
     assert first.finish_reason == "tool_calls"
     assert is_report(last.choices[0].message.content)
-    assert {"chunk", "tool_calls.function.arguments.delta"} <= kinds
+    assert {"chunk", "tool_calls.function.arguments.done"} <= kinds
 
 
 async def test_structured_output(sdk: AsyncOpenAI) -> None:

@@ -29,6 +29,9 @@ class Seen:
         self.asked.append(model)
         return model in self.open
 
+    def pause(self, _model: str, _capability: Capability) -> float:
+        return 0.0
+
     def latency(self, _model: str, _capability: Capability) -> float | None:
         return None
 

@@ -37,7 +37,19 @@ async def test_entry_in_full(server: Server) -> None:
 
     assert [row[:8], row[8:]] == [
         (reservation.id, "req", "acme", "key", "openai", "transcribe", "tiny", "whisper"),
-        ("audio_seconds", 44_101, 44_100, 44_101 / 44_100, 6_000_000, 2, "ok", NOON, NOON + 5, 0, 0),
+        (
+            "audio_seconds",
+            44_101,
+            44_100,
+            44_101 / 44_100,
+            6_000_000,
+            2,
+            "ok",
+            NOON,
+            NOON + 5,
+            0,
+            0,
+        ),
     ]
 
 

@@ -16,6 +16,7 @@ from junctor.core.errors import (
     ContextLengthError,
     ForbiddenError,
     NoCandidateError,
+    SaturatedError,
     TooLargeError,
     TooLongError,
     UnknownModelError,
@@ -34,6 +35,10 @@ class Seen:
     latencies: dict[str, float] = field(factory=dict)
     busy: dict[str, int] = field(factory=dict)
     full: set[str] = field(factory=set)
+    pauses: dict[str, float] = field(factory=dict)
+
+    def pause(self, model: str, _: Capability) -> float:
+        return self.pauses.get(model, 0.0)
 
     def is_open(self, model: str, _: Capability) -> bool:
         return model in self.open
@@ -292,6 +297,19 @@ def test_an_open_breaker_makes_the_refusal_a_passing_one() -> None:
 
     assert isinstance(error, NoCandidateError)
     assert error.temporary
+
+
+def test_who_asked_to_be_left_alone_is_busy_and_not_broken() -> None:
+    """The caller is told for how long; one that is broken besides makes it a failure."""
+    asleep = Seen(open={"a:one"}, pauses={"a:one": 7.0})
+    busy = refusal(planner(ABC, seen=asleep).plan(wish("one")))
+    both = Seen(open={"a:one", "b:two"}, pauses={"a:one": 7.0})
+    chains = {"best": ("a:one", "b:two")}
+    broken = refusal(planner(ABC, chains=chains, seen=both).plan(wish("best")))
+
+    assert isinstance(busy, SaturatedError)
+    assert busy.retry_after == 7.0
+    assert not isinstance(broken, SaturatedError)
 
 
 @given(

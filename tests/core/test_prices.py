@@ -19,6 +19,9 @@ class Calm:
     def is_open(self, model: str, _: Capability) -> bool:
         return False
 
+    def pause(self, _model: str, _capability: Capability) -> float:
+        return 0.0
+
     def latency(self, model: str, _: Capability) -> float | None:
         return None
 

@@ -43,11 +43,20 @@ class Call:
         return found
 
     async def answer(
-        self, body: bytes, *, status: int = 200, kind: str = "application/json", length: int = -1
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        kind: str = "application/json",
+        length: int = -1,
+        wait: int | None = None,
     ) -> None:
-        """Answer whole; a `length` beyond the body's makes it one that is cut off."""
+        """Answer whole; a `length` beyond the body's cuts it off, `wait` is a Retry-After."""
         size = len(body) if length < 0 else length
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {size}\r\n\r\n"
+        told = "" if wait is None else f"retry-after: {wait}\r\n"
+        head = (
+            f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{told}content-length: {size}\r\n\r\n"
+        )
         self.is_broken = size != len(body)
         await self.write(head.encode() + body)
 

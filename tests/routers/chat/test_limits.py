@@ -155,6 +155,17 @@ async def test_the_breaker_is_open(serve: Serve, upstream: ChatUpstream) -> None
     assert len(upstream.calls) == 2
 
 
+async def test_an_upstream_that_slows_us_down(serve: Serve, upstream: ChatUpstream) -> None:
+    """429 at once, as long as it asked for; it is not asked before that time is over."""
+    upstream.script.append(answers(b"{}", status=429, wait=40))
+    async with serve(breaker=Breaker()) as client:
+        replies = [await client.ask(model="alone") for _ in range(2)]
+
+    assert [reply.refused for reply in replies] == [SATURATED, SATURATED]
+    assert all(30 <= int(reply.headers["retry-after"]) <= 40 for reply in replies)
+    assert len(upstream.calls) == 1
+
+
 async def test_one_busy_and_one_broken(
     serve: Serve, upstream: ChatUpstream, second: ChatUpstream
 ) -> None:

@@ -113,7 +113,9 @@ def test_a_pool_tells_how_its_members_stand(tmp_path: Path, shelf: Shelf) -> Non
     result = explain(str(path), *LONG, "20", "--affinity", "hello")
     again = json.loads(explain(str(path), *LONG, "20", "--affinity", "hello", "--json").stdout)
     first = again["candidates"][0]["model"]
-    rows = [line.strip().split(maxsplit=2) for line in result.stdout.splitlines() if "acme:" in line]
+    rows = [
+        line.strip().split(maxsplit=2) for line in result.stdout.splitlines() if "acme:" in line
+    ]
 
     assert rows[0][1:] == [
         first,
