@@ -129,9 +129,11 @@ class Gate:
             self._is_probing = False
 
     def succeed(self, latency: float) -> None:
-        """Take note of a first item after `latency` seconds; it closes the breaker."""
-        self._failures = 0
-        self._open_for = 0.0
+        """
+        Take note of a first item after `latency` seconds; it closes the breaker.
+
+        A row of failures is over with the end of the work, `settle`: a stream may still break.
+        """
         self._is_open = False
         self._latencies.append(latency)
         now = self.clock()
@@ -141,6 +143,11 @@ class Gate:
             weight = math.exp(-(now - self._latency_at) / DECAY)
             self._latency = self._latency * weight + latency * (1 - weight)
         self._latency_at = now
+
+    def settle(self) -> None:
+        """Take note of work that broke nowhere: a row of failures is over."""
+        self._failures = 0
+        self._open_for = 0.0
 
     def fail(self, error: ProviderError, *, began: float = math.inf, is_live: bool = False) -> None:
         """

@@ -293,6 +293,8 @@ def broken(
         def note(error: BaseException | None) -> None:
             if isinstance(error, ProviderError):
                 gate.fail(error, began=began, is_live=is_live)
+            else:
+                gate.settle()
 
         try:
             opened = await operation()

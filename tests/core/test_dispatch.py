@@ -370,6 +370,17 @@ async def test_a_stream_that_breaks_counts_against_its_candidate(bench_of_one: B
     assert bench_of_one.health.is_open("fake:a", Capability.TRANSCRIBE)
 
 
+async def test_streams_that_break_in_a_row_open_the_breaker() -> None:
+    """The first item of each is no good end: who breaks every stream is left alone."""
+    bench = Bench({"a": [says("one")]}, breaker=Breaker(failures=2))
+    for expected in (False, True):
+        bench.works["a"] = [fails(broke(), "one")]
+        with pytest.raises(ProviderUnavailableError):
+            [item async for item in bench.run()]
+
+        assert bench.health.is_open("fake:a", Capability.TRANSCRIBE) is expected
+
+
 @pytest.fixture(name="bench_of_one")
 def _bench_of_one() -> Bench:
     return Bench({"a": [says("one", "two")]}, breaker=Breaker(concurrency=1, failures=1))

@@ -73,6 +73,7 @@ def test_a_success_between_failures_keeps_it_closed(gate: Gate) -> None:
     gate.fail(broke())
     gate.fail(broke())
     gate.succeed(0.1)
+    gate.settle()
     gate.fail(broke())
 
     assert not gate.is_open
