@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from litestar import Request
 from litestar.datastructures import State
@@ -11,11 +11,16 @@ from msgspec import Struct
 
 from junctor.core.errors import ClientGoneError
 from junctor.core.presence import Attended
+from junctor.core.stalls import within
 from junctor.core.tickets import Ticket
 
 Http = Request[None, None, State]
 """The request that handlers take: no user, no session."""
 
+UNREAD = 5.0
+"""Seconds that a client has for what it has not read when the request's time is over."""
+FAREWELL = 1.0
+"""Seconds that a client has to take the last event at a shutdown."""
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 Headers = Iterable[tuple[str, str]]
@@ -75,17 +80,22 @@ class EventStream(Struct, frozen=True, kw_only=True, eq=False):
     """Further events, each finished with its blank line."""
     farewell: bytes
     """The event that says, instead of the rest, that the server is shutting down."""
+    until: float
+    """Event-loop time at which the work behind it is over; soon after, who does not read is left."""
     headers: Headers = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
-        """Send the events until they end or the client leaves."""
+        """Send the events until they end, the client leaves, or has not read them in time."""
         try:
             async with Attended(receive), aclosing(self.rest):
-                await self._send(send)
-        except ClientGoneError:
+                await within(self.until + UNREAD, lambda: self._send(send))
+        except (ClientGoneError, TimeoutError):
             return
         except asyncio.CancelledError:
-            await send({"type": "http.response.body", "body": self.farewell, "more_body": False})
+            soon = asyncio.get_running_loop().time() + FAREWELL
+            last = {"type": "http.response.body", "body": self.farewell, "more_body": False}
+            with suppress(TimeoutError):
+                await within(soon, lambda: send(last))  # type: ignore[arg-type]
 
     async def _send(self, send: Send) -> None:
         headers = [

@@ -42,13 +42,13 @@ class _Delta(Struct, gc=False):
 
 
 class _Choice(Struct, gc=False):
-    index: int = 0
+    index: int | None = None
     delta: _Delta | None = None
     finish_reason: str | None = None
 
 
 class _Event(Struct, gc=False):
-    id: str | None = None
+    id: object = None
     choices: list[_Choice] | None = None
     usage: Raw = _NONE
     error: Raw = _NONE
@@ -308,7 +308,7 @@ class Flow:
             raise self._told(seen.error)
         for choice in seen.choices or ():
             self._choice(choice)
-        self._id = seen.id or self._id
+        self._id = seen.id if isinstance(seen.id, str) else self._id
         if not _is_there(seen.usage):
             return True
         has_said = self.tally.say(seen.usage)
@@ -321,11 +321,12 @@ class Flow:
 
     def _choice(self, choice: _Choice) -> None:
         delta = choice.delta
+        index = choice.index or 0
         if choice.finish_reason:  # some fill it with "" until they know it
-            self._open.discard(choice.index)
+            self._open.discard(index)
             self.has_begun = self._has_finished = True
-        elif choice.index not in self._open:
-            self._open.add(choice.index)
+        elif index not in self._open:
+            self._open.add(index)
         if delta is None:
             return
         for text in (delta.content, delta.reasoning_content, delta.reasoning, delta.refusal):

@@ -75,6 +75,7 @@ async def _answered(
     return EventStream(
         first=first,
         rest=events,
+        until=ticket.deadline.at,
         farewell=_error_event(shutting_down(), visit),
         headers=ticket_headers(ticket),
     )

@@ -69,6 +69,7 @@ async def _transcribed(request: Http, gateway: Gateway, ticket: Ticket) -> Answe
     return EventStream(
         first=first,
         rest=events,
+        until=ticket.deadline.at,
         farewell=_error_event(shutting_down(), visit),
         headers=ticket_headers(ticket),
     )

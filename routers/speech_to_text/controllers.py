@@ -93,6 +93,7 @@ async def _answered(request: Http, form: TranscribeForm, work: Work) -> Answer |
     return EventStream(
         first=first,
         rest=events,
+        until=ticket.deadline.at,
         farewell=_error_event(shutting_down(), visit),
         headers=ticket_headers(ticket),
     )

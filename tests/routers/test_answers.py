@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from litestar.types import Scope
 
-from junctor.routers.answers import Answer, EventStream
+from junctor.routers.answers import UNREAD, Answer, EventStream
 from tests.waiting import until
 
 SCOPE = cast("Scope", {"type": "http"})
@@ -15,7 +15,10 @@ SCOPE = cast("Scope", {"type": "http"})
 class Wire:
     """Keeps what was sent; the client may leave after so many messages."""
 
-    def __init__(self, *, leaves_after: int = 1000, stalls: bool = False) -> None:
+    def __init__(
+        self, *, leaves_after: int = 1000, stalls: bool = False, stays: bool = False
+    ) -> None:
+        self._stays = stays
         self.sent: list[dict[str, Any]] = []
         self._leaves_after = leaves_after
         self._stalls = stalls
@@ -24,7 +27,8 @@ class Wire:
     async def send(self, message):
         self.sent.append(message)
         if len(self.sent) == self._leaves_after:
-            self._left.set()
+            if not self._stays:
+                self._left.set()
             await (asyncio.Event().wait() if self._stalls else asyncio.sleep(0))
 
     async def receive(self):
@@ -55,10 +59,12 @@ class Source:
             self.is_closed = True
 
 
-async def stream(source: Source, wire: Wire) -> None:
+async def stream(source: Source, wire: Wire, *, seconds: float = 60) -> None:
     events = source.events()
     first = await anext(events)
-    await EventStream(first=first, rest=events, farewell=b"bye")(SCOPE, wire.receive, wire.send)
+    end = asyncio.get_running_loop().time() + seconds
+    answer = EventStream(first=first, rest=events, farewell=b"bye", until=end)
+    await answer(SCOPE, wire.receive, wire.send)
 
 
 async def test_answer():
@@ -95,6 +101,27 @@ async def test_client_leaves_between_events():
     """A client that leaves while the next event is awaited ends the stream too."""
     wire, source = Wire(leaves_after=2), Source(b"one", endless=True)
     await stream(source, wire)
+
+    assert source.is_closed
+
+
+async def test_client_that_stays_and_reads_nothing():
+    """It is left soon after the time of its request is over, and holds nothing any more."""
+    wire = Wire(leaves_after=2, stalls=True, stays=True)
+    source = Source(b"one", b"two", endless=True)
+    await asyncio.wait_for(stream(source, wire, seconds=0.1 - UNREAD), 10)
+
+    assert (source.is_closed, wire.sent[-1].get("more_body")) == (True, True)
+
+
+async def test_shutdown_with_a_client_that_reads_nothing():
+    """The last word is not waited for."""
+    wire = Wire(leaves_after=3, stalls=True, stays=True)
+    source = Source(b"one", endless=True)
+    task = asyncio.create_task(stream(source, wire))
+    await until(lambda: wire.body == b"one")
+    task.cancel()
+    await asyncio.wait_for(task, 10)
 
     assert source.is_closed
 

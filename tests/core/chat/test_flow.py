@@ -196,6 +196,16 @@ async def test_an_error_in_the_stream_is_ours(error: str, kind: type[ProviderErr
     assert "secret" not in str(caught.value)
 
 
+async def test_numbers_and_nulls_in_the_wrong_places_break_nothing() -> None:
+    """Servers that number their answers, or leave the index out, are understood."""
+    odd = [
+        one.replace(b'"id":"chatcmpl-7"', b'"id":7').replace(b'"index":0', b'"index":null')
+        for one in (_said("Hel"), STOP)
+    ]
+
+    assert await _all(_flow(*odd, DONE)) == b"".join(odd) + DONE
+
+
 async def test_an_event_that_is_no_json_is_told() -> None:
     """A proxy's page in the middle of a stream is no answer."""
     with pytest.raises(ProviderAnswerError, match="cannot be understood"):
