@@ -40,9 +40,7 @@ from junctor.core.operations import (
     Operation,
     Trace,
     answered,
-    broken,
-    bulkheaded,
-    observed,
+    guarded,
     retried,
     streamed,
     timed,
@@ -272,6 +270,11 @@ class Dispatcher:
             all_by=order.deadline.at,
             pause=None if order.is_live else policy.max_attempt,
         )
-        operation = observed(operation, blank=attempt, observe=self.observe, trace=order.trace)
-        operation = bulkheaded(operation, gate=gate, provider=provider)
-        return broken(operation, gate=gate, provider=provider, is_live=order.is_live)
+        return guarded(
+            operation,
+            gate=gate,
+            attempt=attempt,
+            observe=self.observe,
+            trace=order.trace,
+            is_live=order.is_live,
+        )

@@ -5,7 +5,7 @@ Everything here works on an `Operation`: a call without arguments that does the 
 first item. An answer is a stream of one item, so answers and streams share each wrapper. A wrapper
 takes an operation and returns one that does the same, but guarded::
 
-    retried → broken → bulkheaded → observed → timed → answered or streamed → provider
+    retried → guarded → timed → answered or streamed → provider
 
 An operation may fail over only until its first item, which is why the first item is the result of
 the call. What follows it comes from `Opened.items`, and its errors go to the caller.
@@ -228,84 +228,98 @@ def timed(
     return run
 
 
-def observed(
-    operation: Operation[A], *, blank: Attempt, observe: Callable[[Attempt], None], trace: Trace
+def guarded(
+    operation: Operation[A],
+    *,
+    gate: Gate,
+    attempt: Attempt,
+    observe: Callable[[Attempt], None],
+    trace: Trace,
+    is_live: bool = False,
 ) -> Operation[A]:
-    """Report each attempt once it is over, and keep the trace."""
+    """
+    Leave a candidate alone that keeps failing, turn away what is beyond its concurrency, report.
 
-    async def run() -> Opened[A]:
-        started = monotonic()
-        first: float | None = None
-        trace.attempts += 1
-        trace.provider, trace.model = blank.provider, blank.model
+    Breaker, bulkhead and report are one wrapper: three of them were a twentieth of what a relayed
+    request costs.
 
-        def report(error: BaseException | None) -> None:
-            outcome = "ok"
-            if error is not None:
-                is_failure = isinstance(error, ProviderError)
-                outcome = type(error).__name__ if is_failure else "cancelled"
-                if is_failure:
-                    trace.causes.append(f"{blank.provider}:{blank.model} {outcome}")
-            observe(blank.finished(outcome, seconds=monotonic() - started, first=first))
+    Args:
+        operation: what is guarded.
+        gate: of the candidate; told how it went.
+        attempt: as it begins; reported once it is over.
+        observe: takes the report.
+        trace: written as the work goes on.
+        is_live: whether it is a live session.
 
-        try:
-            opened = await operation()
-        except BaseException as error:
-            report(error)
-            raise
-        first = monotonic() - started
-        opened.ends.append(report)
-        return opened
-
-    return run
-
-
-def bulkheaded(operation: Operation[A], *, gate: Gate, provider: str) -> Operation[A]:
-    """Turn away what is beyond the candidate's concurrency, so that it spills over."""
-
-    async def run() -> Opened[A]:
-        if gate.is_full:
-            raise ProviderBusyError("It has enough requests under way.", provider=provider)
-        was_probe = gate.enter()
-        try:
-            opened = await operation()
-        except BaseException:
-            gate.leave(was_probe=was_probe)
-            raise
-        opened.ends.append(lambda _: gate.leave(was_probe=was_probe))
-        return opened
-
-    return run
-
-
-def broken(
-    operation: Operation[A], *, gate: Gate, provider: str, is_live: bool = False
-) -> Operation[A]:
-    """Leave a candidate alone that keeps failing; tell its gate how it went."""
+    """
+    provider = attempt.provider
 
     async def run() -> Opened[A]:
         if gate.is_open:
             text = f"{provider} is left alone after failures."
             raise ProviderRestingError(text, provider=provider)
-        started = monotonic()
-        began = gate.clock()
-
-        def note(error: BaseException | None) -> None:
-            if isinstance(error, ProviderError):
-                gate.fail(error, began=began, is_live=is_live)
-            else:
-                gate.settle()
-
+        if gate.is_full:
+            raise ProviderBusyError("It has enough requests under way.", provider=provider)
+        trace.attempts += 1
+        trace.provider, trace.model = provider, attempt.model
+        passage = _Passage(gate, attempt, observe, trace, is_live)
         try:
             opened = await operation()
-        except ProviderError as error:
-            note(error)
+        except BaseException as error:
+            passage.end(error)
             raise
-        gate.succeed(monotonic() - started)
-        opened.ends.append(note)
+        passage.begin()
+        opened.ends.append(passage.end)
         return opened
 
     return run
+
+
+class _Passage:
+    """One attempt on its way through the gate of its candidate."""
+
+    __slots__ = (
+        "_attempt", "_began", "_first", "_gate", "_is_live", "_observe", "_started", "_trace",
+        "_was_probe",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        gate: Gate,
+        attempt: Attempt,
+        observe: Callable[[Attempt], None],
+        trace: Trace,
+        is_live: bool,
+    ) -> None:
+        self._gate = gate
+        self._attempt = attempt
+        self._observe = observe
+        self._trace = trace
+        self._is_live = is_live
+        self._first: float | None = None
+        self._was_probe = gate.enter()
+        self._began = gate.clock()
+        self._started = monotonic()
+
+    def begin(self) -> None:
+        """Note that the first item is here."""
+        self._first = monotonic() - self._started
+        self._gate.succeed(self._first)
+
+    def end(self, error: BaseException | None) -> None:
+        """Let go, and tell how it went."""
+        self._gate.leave(was_probe=self._was_probe)
+        attempt, outcome = self._attempt, "ok"
+        if isinstance(error, ProviderError):
+            outcome = type(error).__name__
+            self._trace.causes.append(f"{attempt.provider}:{attempt.model} {outcome}")
+            self._gate.fail(error, began=self._began, is_live=self._is_live)
+        else:
+            outcome = "ok" if error is None else "cancelled"
+            if self._first is not None:
+                self._gate.settle()
+        seconds = monotonic() - self._started
+        self._observe(attempt.finished(outcome, seconds=seconds, first=self._first))
 
 
 def retried(
