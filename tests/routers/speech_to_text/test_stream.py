@@ -28,7 +28,7 @@ from tests.plugins.local.voices import say
 from tests.waiting import until
 
 PATH = "/speech-to-text/stream"
-QUICK = Live(max_speed=1e6, stall=0.2)
+QUICK = Live(rounds=1, max_speed=1e6, stall=0.2)
 
 
 @define
