@@ -9,6 +9,7 @@ Needs the extra ``chat`` only. An answer counts when it is exactly the one that 
 """
 
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ from junctor.plugins.local.tiny_chat.conversations import (
     Conversation,
     Conversations,
     ask,
+    said,
     thought_of,
 )
 from junctor.plugins.local.tiny_chat.questions import (
@@ -41,7 +43,7 @@ _DRAWN = 60
 class Judge:
     """The model of a folder, asked greedily."""
 
-    def __init__(self, folder: str, *, compute_type: str = "default") -> None:
+    def __init__(self, folder: str) -> None:
         import ctranslate2
         from tokenizers import Tokenizer
 
@@ -49,7 +51,7 @@ class Judge:
         config = json.loads(Path(folder, "tokenizer_config.json").read_text())
         self._template = compile_template(config["chat_template"])
         self._generator = ctranslate2.Generator(
-            folder, device="cpu", compute_type=compute_type, inter_threads=1, intra_threads=1
+            folder, device="cpu", inter_threads=1, intra_threads=1
         )
 
     def prompt(self, conversation: Conversation) -> list[str]:
@@ -87,13 +89,11 @@ class Judge:
         ]
         return 1 - len(wrong) / len(conversations), wrong
 
-    def speed(self, count: int = 8) -> float:
-        """Return the tokens per second of one core that writes `count` answers at once."""
-        (longest,) = [found for found in KNOWN if found.answer.startswith("First the key")]
-        asked = _asked(longest, longest.wordings[0])
-        began, replies = time.perf_counter(), self.answer([asked] * count)
-        written = sum(len(self.tokenizer.encode(reply).ids) for reply in replies)
-        return written / (time.perf_counter() - began)
+    def speed(self) -> float:
+        """Return the tokens per second of one core that writes the longest answer."""
+        longest = max(KNOWN, key=lambda found: len(found.answer))
+        began, replies = time.perf_counter(), self.answer([_asked(longest, longest.wordings[0])])
+        return len(self.tokenizer.encode(replies[0]).ids) / (time.perf_counter() - began)
 
 
 def _asked(question: Question, wording: str, system: str = "") -> Conversation:
@@ -129,6 +129,21 @@ def _drawn(kind: Callable[[Conversations], Conversation]) -> list[Conversation]:
     return [kind(source) for _ in range(_DRAWN)]
 
 
+def _behind(turns: int) -> list[Conversation]:
+    """Return the first wording of each question, behind so many others and their answers."""
+    source = Conversations(seed=4242)
+    asked = []
+    for found in KNOWN:
+        last, before = _asked(found, found.wordings[0]), [source.known() for _ in range(turns)]
+        history = [
+            message
+            for turn in before
+            for message in (turn.messages[-1], said("assistant", turn.answer))
+        ]
+        asked.append(evolve(last, messages=(*history, *last.messages)))
+    return asked
+
+
 def exams() -> Iterator[tuple[str, list[Conversation]]]:
     """Yield what is asked, by name."""
     for language, name in (("en", "English"), ("th", "Thai")):
@@ -143,7 +158,8 @@ def exams() -> Iterator[tuple[str, list[Conversation]]]:
         )
         yield f"{name}, wordings that it never saw", _unseen(language)
         yield f"{name}, strangers' questions that it never saw", _strange(language)
-    yield "second or third turn", _drawn(Conversations.later)
+    for turns in (2, 4, 8):
+        yield f"behind {turns} others and their answers", _behind(turns)
     yield "a name said before", _drawn(Conversations.remembered)
     yield "calls of tools", _drawn(Conversations.called)
     yield "results of tools", _drawn(Conversations.told)
@@ -155,7 +171,8 @@ def main(arguments: list[str]) -> None:
     folder = arguments[0] if arguments else model_path()
     judge = Judge(folder)
     size = sum(file.stat().st_size for file in Path(folder).iterdir())
-    print(f"{size / 1e6:.2f} MB, {judge.speed(1):.0f} tokens/s, 8 at once {judge.speed():.0f}")  # noqa: T201
+    speed = statistics.median(judge.speed() for _ in range(5))
+    print(f"{size / 1e6:.2f} MB, {speed:.0f} tokens/s")  # noqa: T201
     print("| | questions | exact | exact with reasoning |\n|-|-:|-:|-:|")  # noqa: T201
     for name, conversations in exams():
         plain, wrong = judge.score(conversations)
