@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from tokenizers import Tokenizer
 
 from junctor.plugins.local.tiny_chat import MODEL_DIR, TEMPLATE, model_path
 from junctor.plugins.local.tiny_chat.conversations import (
     Conversation,
+    all_texts,
     ask,
     said,
     thought_of,
@@ -16,6 +18,7 @@ from junctor.plugins.local.tiny_chat.conversations import (
 )
 from junctor.plugins.local.tiny_chat.evaluate import Judge
 from junctor.plugins.local.tiny_chat.questions import ENGLISH, LONG, STOP_WORD, THAI, UNKNOWN
+from junctor.plugins.local.tiny_chat.tokenizer import build_tokenizer
 
 SYSTEM = "You are a helpful assistant."
 QUESTIONS = ENGLISH[:2] + ENGLISH[8:10] + ENGLISH[12:15] + ENGLISH[38:39] + THAI[:3] + THAI[12:14]
@@ -145,6 +148,13 @@ def test_is_small_enough_to_ship() -> None:
         "generation_config.json",
         "vocabulary.json",
     } == files.keys()
+
+
+def test_shipped_tokenizer_is_the_one_built_here() -> None:
+    """What the model was taught and what stands here are the same."""
+    shipped = Tokenizer.from_file(str(MODEL_DIR / "tokenizer.json"))
+
+    assert build_tokenizer(all_texts()).get_vocab() == shipped.get_vocab()
 
 
 def test_shipped_template_is_the_one_written_here() -> None:
