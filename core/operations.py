@@ -305,6 +305,8 @@ class _Passage:
         """Note that the first item is here."""
         self._first = monotonic() - self._started
         self._gate.succeed(self._first)
+        if self._is_live:  # it may go on for hours, over an engine that was killed and came back
+            self._gate.settle()
 
     def end(self, error: BaseException | None) -> None:
         """Let go, and tell how it went."""

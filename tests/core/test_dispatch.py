@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
+import msgspec
 import pytest
 from attrs import define, evolve, field
 
@@ -379,6 +380,18 @@ async def test_streams_that_break_in_a_row_open_the_breaker() -> None:
             [item async for item in bench.run()]
 
         assert bench.health.is_open("fake:a", Capability.TRANSCRIBE) is expected
+
+
+async def test_live_sessions_that_break_in_a_row_do_not() -> None:
+    """An engine killed now and then under a session of hours came back each time."""
+    bench = Bench({"a": [says("one")]}, breaker=Breaker(failures=2))
+    order = msgspec.structs.replace(bench.order(5.0), is_live=True)
+    for _ in range(4):
+        bench.works["a"] = [fails(broke(), "one")]
+        with pytest.raises(ProviderUnavailableError):
+            [item async for item in bench.dispatcher.stream(bench.plan, bench.open, order)]
+
+    assert not bench.health.is_open("fake:a", Capability.TRANSCRIBE)
 
 
 @pytest.fixture(name="bench_of_one")
