@@ -61,7 +61,7 @@ def stranger(number: int) -> bytes:
 
 async def settle(fact: Callable[[], bool]) -> None:
     """Let the loop run until something is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not fact():  # noqa: ASYNC110 - facts of many kinds, without an event
             await asyncio.sleep(0)
 

@@ -216,7 +216,7 @@ async def test_fold_by_itself(server: Server) -> None:
     ledger.reserve(
         request_id="r", principal=of(), contract="openai", operation="transcribe"
     ).release("x")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not await server.rows():  # noqa: ASYNC110 - the fact is in the database
             await asyncio.sleep(0.001)
     await ledger.close()

@@ -340,7 +340,7 @@ async def test_the_end_is_not_missed_while_the_reader_is_busy():
     assert await anext(events) == LiveReady()
     await bench.tape.take(spoken(3))
     bench.tape.finish()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         bench.events = [event async for event in events]
 
     assert said(bench) == words(3)

@@ -65,7 +65,7 @@ class Server:
 
     async def until(self, fact: Callable[[], bool]) -> None:
         """Wait until something is true of it; TimeoutError when it never is."""
-        async with asyncio.timeout(5), self._news:
+        async with asyncio.timeout(20), self._news:
             await self._news.wait_for(fact)
 
 

@@ -20,7 +20,7 @@ from typing import Self, cast
 from attrs import define, field, frozen
 
 BUFFER = 256 * 1024
-DRIP_SECONDS = 0.01
+DRIP_SECONDS = 0.05
 TLS_HELLO = b"\x16"
 REASONS = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized"}
 
@@ -190,7 +190,7 @@ class Upstream:
         """Answer the next requests in these modes, one each; after that, well."""
         self._script.extend(MODES[mode] if isinstance(mode, str) else mode for mode in modes)
 
-    async def until(self, fact: Callable[[], bool], *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+    async def until(self, fact: Callable[[], bool], *, timeout: float = 20.0) -> None:  # noqa: ASYNC109
         """Wait until something is true of this server; TimeoutError when it never is."""
         if fact():
             return

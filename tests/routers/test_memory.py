@@ -108,7 +108,7 @@ async def test_nothing_is_left_of_a_client_that_left(tmp_path: Path, left: Left)
     fake = FakeTranscriber(then=Hang())
     async with serving(server_settings(tmp_path), fake) as server:
         with pytest.raises(TimeoutError):
-            await post(server, {}, within=0.2)
+            await post(server, {}, within=1.0)
         await fake.settled()
         fake.calls.clear()
         await gone(left)

@@ -13,6 +13,7 @@ from junctor.core.errors import (
 )
 from junctor.core.net import Pool, PoolLimits, Target, json_body, network_faults
 from tests.fakes.upstream import refused_url
+from tests.waiting import patience
 
 TARGET = Target("vendor", "model-1")
 
@@ -100,7 +101,7 @@ async def test_httpx_keeps_its_connections(pool, upstream):
 async def test_httpx_faults(pool, upstream, mode, error):
     """The httpx door fails with the same errors as the relay."""
     with pytest.raises(error) as caught:
-        await post(pool, upstream.url(mode), timeout=0.3)
+        await post(pool, upstream.url(mode), timeout=patience(error))
 
     assert "127.0.0.1" not in str(caught.value)
 

@@ -20,6 +20,7 @@ from junctor.core.net import Pool, PoolLimits, RelayAnswer, ServerEvent, Target,
 from junctor.core.net.bodies import Body
 from junctor.core.net.events import MAX_EVENT_BYTES
 from tests.fakes.upstream import MODES, Mode, Upstream, refused_url
+from tests.waiting import patience
 
 KEY = "sk-very-secret"
 TARGET = Target("vendor", "model-1")
@@ -75,9 +76,9 @@ async def test_sends_what_it_was_given(pool, upstream):
 )
 async def test_faults(pool, upstream, mode, error, caplog):
     """Each fault is its error, soon; nothing shows the key or what the upstream wrote."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         with pytest.raises(error) as caught:
-            await post(pool, upstream.url(mode), within=0.3)
+            await post(pool, upstream.url(mode), within=patience(error))
     logging.getLogger("test").error("failed", exc_info=caught.value)
     told = f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
 
@@ -314,7 +315,7 @@ async def test_proxy(proxied, upstream, monkeypatch):
 async def test_faults_through_the_session(proxied, upstream, mode, error):
     """A fault is the same error on the way on which there may be a proxy."""
     with pytest.raises(error):
-        await post(proxied, upstream.url(mode), within=0.3)
+        await post(proxied, upstream.url(mode), within=patience(error))
 
 
 @pytest.mark.parametrize("fault", ["close", "reset"])

@@ -22,6 +22,7 @@ from junctor.core.errors import (
 from junctor.core.net import Pool, PoolLimits, RelayAnswer, Socket, Target
 from tests.fakes.peer import Peer
 from tests.fakes.upstream import refused_url
+from tests.waiting import patience
 
 KEY = "sk-very-secret"
 TARGET = Target("vendor", "model-1")
@@ -102,7 +103,7 @@ async def test_refused_upgrade(pool, caplog, refusal, error, wait):
     async with Peer() as peer:
         peer.always = refusal
         with pytest.raises(error) as caught:
-            async with to(pool, peer, within=0.3):
+            async with to(pool, peer, within=patience(error)):
                 pass
     logging.getLogger("test").error("failed", exc_info=caught.value)
     told = f"{caught.value!r} {caught.value.__cause__!r} {caplog.text}"

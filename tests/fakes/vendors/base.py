@@ -164,7 +164,7 @@ class VendorFake:
             self.problems.append(problem)
         return is_right
 
-    async def until(self, fact: Callable[[], bool], *, timeout: float = 5.0) -> None:  # noqa: ASYNC109
+    async def until(self, fact: Callable[[], bool], *, timeout: float = 20.0) -> None:  # noqa: ASYNC109
         """Wait until something is true of this server; TimeoutError when it never is."""
         if fact():
             return

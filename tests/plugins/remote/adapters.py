@@ -32,7 +32,7 @@ async def spoken(*chunks: bytes) -> AsyncIterator[bytes]:
 async def heard(provider, request, *chunks: bytes):
     """Return the events of a whole live session; a second of silence is said unless given."""
     stream = provider.live_transcribe(request, spoken(*(chunks or (SECOND,))))
-    async with asyncio.timeout(5), aclosing(stream) as events:
+    async with asyncio.timeout(20), aclosing(stream) as events:
         return [event async for event in events]
 
 

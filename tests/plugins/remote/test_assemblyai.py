@@ -32,6 +32,7 @@ from junctor.plugins.remote.assemblyai import AssemblyAI, AssemblyAISettings, ju
 from junctor.plugins.remote.assemblyai.cards import CARDS, written
 from tests.fakes.vendors.assemblyai import TEXT, AssemblyAIFake
 from tests.plugins.remote.adapters import SECOND, finals, heard, plugged
+from tests.waiting import patience
 
 CLIP = tone_clip(1.0)
 ENGLISH = TranscribeRequest(audio=CLIP, model="universal-2", language="en")
@@ -249,7 +250,7 @@ async def test_a_deletion_that_fails_harms_nobody(provider, fake):
 async def test_a_job_that_takes_too_long_is_given_up(start, fake):
     """The time for one transcription bounds the polling, and the job is deleted."""
     fake.stuck_above = 0
-    provider = await start(timeout=0.2)
+    provider = await start(timeout=1.0)
     with pytest.raises(ProviderTimeoutError):
         await provider.transcribe(ENGLISH)
     await fake.until(lambda: not fake.jobs)
@@ -281,7 +282,7 @@ async def test_every_fault_is_ours_at_every_step(start, fake, fault, kind, wait,
     """Upload, start and question fail as errors of ours, and tell nothing of its text."""
     fake.script.extend(["ok"] * step)
     fake.always = fault  # always: a kept connection that breaks is replaced once
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=patience(kind))
     with pytest.raises(ProviderError) as caught:
         await provider.transcribe(ENGLISH)
 
@@ -464,7 +465,7 @@ async def test_live_close_ends_the_session(provider, fake):
         yield SECOND
         await more.wait()
 
-    async with asyncio.timeout(5), aclosing(provider.live_transcribe(LIVE, endless())) as events:
+    async with asyncio.timeout(20), aclosing(provider.live_transcribe(LIVE, endless())) as events:
         while not isinstance(await anext(events), LivePartial):
             pass
     await fake.until(lambda: not fake.sockets)

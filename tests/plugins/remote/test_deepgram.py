@@ -277,7 +277,7 @@ async def test_refusals(deepgram, fake, refusal, error, wait, is_live):
 
 async def test_timeout(fake):
     """An answer that never comes fails when its time is up, and the upstream is told."""
-    table = VendorSettings(api_key=Secret(fake.KEY), base_url=fake.url, timeout=0.2)
+    table = VendorSettings(api_key=Secret(fake.KEY), base_url=fake.url, timeout=1.0)
     deepgram = Deepgram(table)
     await deepgram.start()
     fake.always = "hang"

@@ -33,6 +33,7 @@ from junctor.plugins.remote.elevenlabs import ElevenLabs, ElevenLabsSettings, ju
 from junctor.plugins.remote.elevenlabs.cards import CARDS, written
 from tests.fakes.vendors.elevenlabs import TEXT, ElevenLabsFake
 from tests.plugins.remote.adapters import SECOND, finals, heard, plugged
+from tests.waiting import patience
 
 CLIP = tone_clip(1.0)
 ENGLISH = TranscribeRequest(audio=CLIP, model="scribe_v2", language="en")
@@ -223,7 +224,7 @@ FAULTS = [
 async def test_every_fault_is_ours(start, fake, fault, kind, wait):
     """Each fault is an error of ours and tells nothing of its text."""
     fake.always = fault
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=patience(kind))
     with pytest.raises(ProviderError) as caught:
         await provider.transcribe(ENGLISH)
 
@@ -385,7 +386,7 @@ async def test_live_errors_are_ours(provider, fake, how, name, kind):
 
     stream = provider.live_transcribe(LIVE, unending())
     with pytest.raises(ProviderError) as caught:
-        async with asyncio.timeout(5), aclosing(stream) as events:
+        async with asyncio.timeout(20), aclosing(stream) as events:
             assert [LiveReady()] == [event async for event in events]
 
     assert kind is type(caught.value)
@@ -436,7 +437,7 @@ async def test_live_close_ends_the_session(provider, fake):
         yield SECOND
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(5), aclosing(provider.live_transcribe(LIVE, unending())) as events:
+    async with asyncio.timeout(20), aclosing(provider.live_transcribe(LIVE, unending())) as events:
         while not isinstance(await anext(events), LivePartial):
             pass
     await fake.until(lambda: not fake.sockets)

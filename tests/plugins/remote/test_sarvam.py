@@ -27,6 +27,7 @@ from junctor.core.transcripts import LiveFinal, LivePartial, LiveReady, Segment,
 from junctor.plugins.remote.sarvam import Sarvam, junctor_providers
 from tests.fakes.vendors.sarvam import SarvamFake
 from tests.plugins.remote.adapters import plugged, spoken
+from tests.waiting import patience
 
 CLIP = tone_clip(0.2)
 LONG = tone_clip(31.0)
@@ -186,7 +187,7 @@ async def test_missing_fields(provider, fake, answer):
 @pytest.mark.parametrize(("name", "error"), FAULTS, ids=[name for name, _ in FAULTS])
 async def test_faults(start, fake, name, error):
     """Each fault is its error, and tells nothing of what Sarvam said."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=patience(error))
     fake.always = name
     with pytest.raises(error) as caught:
         await provider.transcribe(HINDI)
@@ -281,7 +282,7 @@ async def test_job_without_result(provider, fake):
 
 async def test_job_that_never_ends(start, fake):
     """A job has the time of the settings, then it is a timeout."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=1.0)
     fake.states = ["Running"]
 
     with pytest.raises(ProviderTimeoutError):

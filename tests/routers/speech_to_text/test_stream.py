@@ -447,7 +447,7 @@ async def test_nothing_of_a_session_is_left(tmp_path: Path, ends: Any) -> None:
                     one.socket.transport.abort()
                 else:
                     await one.end()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await until(lambda: of_sessions() == before)
         finally:
             gc.enable()

@@ -482,7 +482,7 @@ async def test_nothing_of_a_session_is_left(tmp_path: Path, ends: str) -> None:
         gc.disable()
         try:
             await live_through(url, served.key, ends)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await until(lambda: of_sessions() <= before)
                 await until(lambda: len(asyncio.all_tasks()) <= tasks)
         finally:

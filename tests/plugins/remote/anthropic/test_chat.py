@@ -21,6 +21,7 @@ from junctor.core.requests import ChatRequest
 from junctor.plugins.remote.anthropic.cards import CARDS
 from junctor.plugins.remote.anthropic.chat import completion, document
 from tests.plugins.remote.adapters import plugged
+from tests.waiting import patience
 
 HAIKU, SONNET, OPUS, FABLE = (card.id for card in CARDS)
 CARD_OF = {card.id: card for card in CARDS}
@@ -419,7 +420,7 @@ def test_usage_that_nobody_tells():
 @pytest.mark.parametrize(("name", "error"), FAULTS, ids=[name for name, _ in FAULTS])
 async def test_faults(start, fake, name, error):
     """Each fault is its error, and tells nothing of what Anthropic said."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=patience(error))
     fake.always = name
     with pytest.raises(error) as caught:
         await provider.chat(asked())

@@ -27,6 +27,7 @@ from junctor.plugins.remote.anthropic.chat_stream import ChatStream
 from tests.fakes.vendors.anthropic import AnthropicFake, block_events, event
 from tests.plugins.remote.adapters import plugged
 from tests.plugins.remote.anthropic.test_chat import FAULTS, SONNET, TOOL, asked
+from tests.waiting import patience
 
 CARD = next(card for card in CARDS if card.id == SONNET)
 TARGET = Target("anthropic", SONNET)
@@ -49,7 +50,7 @@ def flow(provider, request=None, *, wants_usage=True) -> Flow:
 async def flowed(provider, request=None, *, wants_usage=True):
     """Return the stream as the core passes it on, and its chunks."""
     events = flow(provider, request, wants_usage=wants_usage)
-    async with asyncio.timeout(5), aclosing(events):
+    async with asyncio.timeout(20), aclosing(events):
         data = b"".join([one async for one in events])
     said = [one.removeprefix(b"data: ") for one in data.split(b"\n\n") if one]
     assert b"[DONE]" == said.pop()
@@ -132,12 +133,12 @@ async def test_who_leaves_early_pays_the_right_prompt(provider, fake):
     """The prompt's tokens are known from the first event on, those of the answer are counted."""
     fake.stalls_after = 5
     events = flow(provider)
-    async with asyncio.timeout(5), aclosing(events):
+    async with asyncio.timeout(20), aclosing(events):
         await anext(events)
 
     assert 15 == events.tally.prompt
     assert 1 <= events.tally.completion <= 2
-    await fake.until(lambda: fake.aborted == 1, timeout=1.0)
+    await fake.until(lambda: fake.aborted == 1)
 
 
 async def test_leaving_before_the_first_event(provider, fake):
@@ -149,12 +150,12 @@ async def test_leaving_before_the_first_event(provider, fake):
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    await fake.until(lambda: fake.aborted == 1, timeout=1.0)
+    await fake.until(lambda: fake.aborted == 1)
 
 
 async def test_a_stall_is_a_timeout(start, fake):
     """A stream that stops between two tokens is given up when its time is over."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=1.0)
     fake.stalls_after = 5
 
     with pytest.raises(ProviderTimeoutError):
@@ -229,7 +230,7 @@ async def test_json_instead_of_a_stream(provider, fake):
 @pytest.mark.parametrize(("name", "error"), FAULTS, ids=[name for name, _ in FAULTS])
 async def test_faults(start, fake, name, error):
     """Each fault before the first event is its error."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=patience(error))
     fake.always = name
     with pytest.raises(error) as caught:
         await flowed(provider)

@@ -26,6 +26,7 @@ from junctor.core.transcripts import Segment, Transcript, Word
 from junctor.plugins.remote.anthropic import junctor_providers
 from tests.fakes.vendors.anthropic import AnthropicFake
 from tests.plugins.remote.adapters import plugged
+from tests.waiting import patience
 
 
 def word(text: str, start: float, speaker: str | None = None) -> Word:
@@ -224,7 +225,7 @@ async def test_text_is_never_lost(provider, fake):
 @pytest.mark.parametrize(("name", "error"), FAULTS, ids=[name for name, _ in FAULTS])
 async def test_faults(start, fake, name, error):
     """Each fault is its error, and tells nothing of what Anthropic said."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=patience(error))
     fake.always = name
     with pytest.raises(error) as caught:
         await provider.revise(REVISE)

@@ -170,7 +170,7 @@ async def test_faults_of_the_bucket(provider, fake, fault, kind):
 
 async def test_hang(start, fake):
     """A service that says nothing is left after the timeout."""
-    provider = await start(timeout=0.05)
+    provider = await start(timeout=1.0)
     fake.always = "hang"
     with pytest.raises(ProviderTimeoutError):
         await provider.transcribe(request())
@@ -178,7 +178,7 @@ async def test_hang(start, fake):
 
 async def test_endless_job(start, fake):
     """A job that does not end is given up after the timeout, and deleted."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=1.0)
     fake.endless_above = 0
     with pytest.raises(ProviderTimeoutError):
         await provider.transcribe(request())

@@ -95,7 +95,7 @@ async def test_a_recording(provider, moto):
     heard = await provider.transcribe(
         TranscribeRequest(audio=CLIP, model="transcribe", language="en-IN")
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while await objects(moto):  # noqa: ASYNC110 - moto tells nobody
             await asyncio.sleep(0.02)
 

@@ -21,6 +21,7 @@ from junctor.core.requests import ChatRequest
 from junctor.plugins.remote.google.cards import GEMINI_CARDS
 from junctor.plugins.remote.google.chat import completion, document
 from tests.fakes.vendors.google_chat import SIGNATURE, UNSIGNED
+from tests.waiting import patience
 
 CARD_OF = {card.id: card for card in GEMINI_CARDS if Capability.CHAT in card.capabilities}
 FLASH, OLD, LITE, PRO = CARD_OF
@@ -405,7 +406,7 @@ def test_nonsense(body):
 @pytest.mark.parametrize(("name", "error"), FAULTS, ids=[name for name, _ in FAULTS])
 async def test_faults(start, fake, name, error):
     """Each fault is its error, and tells nothing of what Google said."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=patience(error))
     fake.always = name
     with pytest.raises(error) as caught:
         await provider.chat(asked())

@@ -23,6 +23,7 @@ from junctor.core.net import EventParser, Target
 from junctor.plugins.remote.google.chat_stream import ChatStream
 from tests.fakes.vendors.google_chat import SIGNATURE, TEXT, Talk, sse
 from tests.plugins.remote.google.test_chat import CARD_OF, FAULTS, FLASH, SIGNED, TOOL, asked
+from tests.waiting import patience
 
 TARGET = Target("google", FLASH)
 USED = {"usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 4}}
@@ -45,7 +46,7 @@ def flow(provider, request=None, *, wants_usage=True) -> Flow:
 async def flowed(provider, request=None, *, wants_usage=True):
     """Return the stream as the core passes it on, and its chunks."""
     events = flow(provider, request, wants_usage=wants_usage)
-    async with asyncio.timeout(5), aclosing(events):
+    async with asyncio.timeout(20), aclosing(events):
         data = b"".join([one async for one in events])
     found = [one.removeprefix(b"data: ") for one in data.split(b"\n\n") if one]
     assert b"[DONE]" == found.pop()
@@ -127,17 +128,17 @@ async def test_who_leaves_early_pays_the_right_prompt(provider, fake):
     """The prompt's tokens are known from the first event on, those of the answer are counted."""
     fake.talk.stalls_after = 2
     events = flow(provider)
-    async with asyncio.timeout(5), aclosing(events):
+    async with asyncio.timeout(20), aclosing(events):
         await anext(events)
 
     assert 15 == events.tally.prompt
     assert 1 <= events.tally.completion <= 4
-    await fake.until(lambda: fake.aborted == 1, timeout=1.0)
+    await fake.until(lambda: fake.aborted == 1)
 
 
 async def test_a_stall_is_a_timeout(start, fake):
     """A stream that stops between two tokens is given up when its time is over."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=1.0)
     fake.talk.stalls_after = 2
 
     with pytest.raises(ProviderTimeoutError):
@@ -210,7 +211,7 @@ async def test_a_blocked_prompt(provider, fake):
 @pytest.mark.parametrize(("name", "error"), FAULTS, ids=[name for name, _ in FAULTS])
 async def test_faults(start, fake, name, error):
     """Each fault before the first event is its error."""
-    provider = await start(timeout=0.3)
+    provider = await start(timeout=patience(error))
     fake.always = name
     with pytest.raises(error) as caught:
         await flowed(provider)
