@@ -16,6 +16,7 @@ class Capability(StrEnum):
     IDENTIFY_LANGUAGE = "identify-language"
     ALIGN = "align"
     CHAT = "chat"
+    GENERATE_VIDEO = "generate-video"
 
 
 class Feature(StrEnum):
@@ -86,7 +87,7 @@ class ModelCard:
     max_bytes: int | None = None
     """Largest upload it takes, bytes."""
     max_seconds: float | None = None
-    """Longest audio it takes, seconds."""
+    """Longest audio it takes, or longest video it makes, seconds."""
     window_seconds: float = 30.0
     """Longest window of `Capability.TRANSCRIBE_WINDOWS` and longest audio of `ALIGN`, seconds."""
     window_batch: int = 16
@@ -94,7 +95,7 @@ class ModelCard:
     quality: float = 0.5
     """0 (poor) to 1 (best known); the rank that policy's weights multiply."""
     price: float = 0.0
-    """US dollars per minute of audio (speech) or per million tokens of the prompt (chat)."""
+    """US dollars per minute of audio (speech) or video, or per million tokens of the prompt (chat)."""
     prompt_price: float | None = None
     """US dollars per million tokens of the prompt (chat), where `price` is that of audio."""
     output_price: float | None = None

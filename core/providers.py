@@ -14,7 +14,7 @@ The rules, which `junctor.core.testing` checks:
 * A method never blocks the event loop.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from junctor.core.cards import Capability, ModelCard
@@ -27,6 +27,8 @@ from junctor.core.requests import (
     LiveRequest,
     ReviseRequest,
     TranscribeRequest,
+    VideoProgress,
+    VideoRequest,
     WindowsRequest,
 )
 from junctor.core.transcripts import (
@@ -172,6 +174,29 @@ class ChatModel(Provider, Protocol):
         """
 
 
+@runtime_checkable
+class VideoGenerator(Provider, Protocol):
+    """`Capability.GENERATE_VIDEO`."""
+
+    async def generate_video(
+        self, request: VideoRequest, report: Callable[[VideoProgress], None], /
+    ) -> None:
+        """
+        Write the video to `request.target`: an MP4 with one H.264 and one AAC stream.
+
+        It has `request.seconds * request.rate` frames of `request.width` × `request.height`
+        pixels, the sound lasts as long, and its first frame is the picture.
+
+        Args:
+            request: what is asked.
+            report: told how far it is, as often as one likes; it returns at once.
+
+        Raises:
+            ProviderError: it failed; the subclass says how.
+
+        """
+
+
 PROTOCOLS: dict[Capability, type[object]] = {
     Capability.TRANSCRIBE: Transcriber,
     Capability.STREAM_TRANSCRIBE: StreamTranscriber,
@@ -181,5 +206,6 @@ PROTOCOLS: dict[Capability, type[object]] = {
     Capability.REVISE_TRANSCRIPT: TranscriptReviser,
     Capability.IDENTIFY_LANGUAGE: LanguageIdentifier,
     Capability.CHAT: ChatModel,
+    Capability.GENERATE_VIDEO: VideoGenerator,
 }
 """The protocol of each capability."""

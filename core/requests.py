@@ -1,6 +1,7 @@
 """What is asked of a provider: one frozen class per capability, free of any wire format."""
 
 from enum import StrEnum
+from pathlib import Path
 
 from attrs import field, frozen
 
@@ -165,3 +166,55 @@ class ChatReply:
 
     body: bytes
     """A `chat.completion` of OpenAI's dialect, JSON."""
+
+
+@frozen(kw_only=True)
+class VideoRequest:
+    """A picture to be set in motion, with sound: H.264 and AAC in one MP4."""
+
+    image: bytes = field(repr=False)
+    """The first frame: PNG, RGB, 8 bits a sample, of exactly `width` × `height` pixels."""
+    prompt: str
+    """How the picture is to move."""
+    seconds: int
+    """Length of the video; it has `seconds * rate` frames."""
+    width: int
+    """Pixels, even."""
+    height: int
+    """Pixels, even."""
+    rate: int = 24
+    """Frames per second."""
+    seed: int = 0
+    """0 to 2,147,483,647."""
+    target: Path
+    """Where the MP4 is to be written; in a folder that is this attempt's alone, and goes with it."""
+    key: str = ""
+    """The same whenever the same job is run again: an idempotency key for a remote provider."""
+    model: str = ""
+    """The candidate's own model id; the dispatcher fills it in for each candidate."""
+
+
+class VideoStage(StrEnum):
+    """What is done at the moment, in order."""
+
+    LOADING = "loading"
+    """The model is brought into memory."""
+    PREPARING = "preparing"
+    """Picture and prompt are encoded."""
+    GENERATING = "generating"
+    DECODING = "decoding"
+    """Frames and sound are made of what was generated."""
+    ENCODING = "encoding"
+    """The file is written."""
+
+
+@frozen(kw_only=True)
+class VideoProgress:
+    """How far a video is."""
+
+    stage: VideoStage
+    share: float
+    """Of the whole work, 0 to 1; it does not go back."""
+    step: int = 0
+    """Of this stage, as far as it has steps."""
+    steps: int = 0

@@ -33,6 +33,9 @@ class JobRow(Struct, frozen=True, kw_only=True, array_like=True):
     callback_state: str = ""
     callback_tries: int = 0
     callback_due: int | None = None
+    detail: str | None = None
+    sealed: int = 0
+    seconds: float = 0.0
 
 
 class DeliveryRow(Struct, frozen=True, kw_only=True, array_like=True):

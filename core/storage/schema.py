@@ -6,7 +6,7 @@ fresh folder most of all. A test holds that a file made by `SNAPSHOT` equals one
 migrations; every other database, and every older file, goes through Alembic.
 """
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision there is, oldest first; a database at another one is from a newer junctor."""
 
 HEAD = REVISIONS[-1]
@@ -132,6 +132,9 @@ SNAPSHOT = (
         callback_state VARCHAR NOT NULL,
         callback_tries INTEGER NOT NULL,
         callback_due BIGINT,
+        detail VARCHAR,
+        sealed INTEGER DEFAULT 0 NOT NULL,
+        seconds FLOAT DEFAULT 0 NOT NULL,
         CONSTRAINT pk_jobs PRIMARY KEY (id),
         CONSTRAINT uq_jobs_idempotency_id UNIQUE (idempotency_id)
     )
@@ -149,6 +152,14 @@ SNAPSHOT = (
         error VARCHAR NOT NULL,
         seconds FLOAT NOT NULL,
         CONSTRAINT pk_deliveries PRIMARY KEY (job_id, number)
+    )
+    """,
+    """
+    CREATE TABLE artefact_chunks (
+        artefact VARCHAR NOT NULL,
+        number INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        CONSTRAINT pk_artefact_chunks PRIMARY KEY (artefact, number)
     )
     """,
     f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')",  # noqa: S608 - a constant

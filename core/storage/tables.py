@@ -97,6 +97,17 @@ class Artefact(Table, table=True):
     deleted_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
+class ArtefactChunk(Table, table=True):
+    """A piece of a blob, where several processes on several hosts share the content."""
+
+    __tablename__ = "artefact_chunks"
+
+    artefact: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    """From 0."""
+    data: bytes
+
+
 class IdempotencyKey(Table, table=True):
     """One key of a caller's: held while its work runs, then the name of an answer."""
 
@@ -178,6 +189,12 @@ class JobRecord(Table, table=True):
     """Empty without a callback; `waiting`, `pending`, `delivered` or `failed`."""
     callback_tries: int
     callback_due: int | None = Field(default=None, sa_type=BigInteger)
+    detail: str | None = None
+    """How far it is, in its kind's own words: a small JSON object."""
+    sealed: int = Field(sa_column_kwargs=ZERO)
+    """1 from the moment on in which its work is paid for: it can be cancelled no more."""
+    seconds: float = Field(sa_column_kwargs=ZERO)
+    """Of media that it will be charged for, held against the team's day while it is unfinished."""
     """When to try, or when a try under way counts as lost."""
 
 

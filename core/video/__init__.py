@@ -1,0 +1,1 @@
+"""Pictures and video: taken in, fitted, encoded, measured."""
