@@ -184,7 +184,7 @@ class VideoGenerator(Provider, Protocol):
         """
         Write the video to `request.target`: an MP4 with one H.264 and one AAC stream.
 
-        It has `request.seconds * request.rate` frames of `request.width` × `request.height`
+        It has `request.seconds * request.rate` frames of `request.width` by `request.height`
         pixels, the sound lasts as long, and its first frame is the picture.
 
         Args:

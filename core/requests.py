@@ -173,7 +173,7 @@ class VideoRequest:
     """A picture to be set in motion, with sound: H.264 and AAC in one MP4."""
 
     image: bytes = field(repr=False)
-    """The first frame: PNG, RGB, 8 bits a sample, of exactly `width` × `height` pixels."""
+    """The first frame: PNG, RGB, 8 bits a sample, of exactly `width` by `height` pixels."""
     prompt: str
     """How the picture is to move."""
     seconds: int
