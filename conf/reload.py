@@ -17,6 +17,9 @@ NEEDS_RESTART = (
     ("server", "cors_origins"),
     ("storage",),
     ("loader",),
+    ("jobs", "queues"),
+    ("jobs", "work"),
+    ("jobs", "poll_interval"),
     ("telemetry", "metrics"),
     ("telemetry", "otlp_endpoint"),
 )

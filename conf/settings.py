@@ -16,6 +16,7 @@ Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(gt=0, le=1000)]
+Priority = Annotated[int, Meta(ge=-1000, le=1000)]
 Prefix = Annotated[str, Meta(pattern="^[a-z0-9]{8}$")]
 
 SECRET_BYTES = 32
@@ -174,6 +175,8 @@ class Team(Base, frozen=True, kw_only=True):
     """Requests under way at the same time."""
     audio_seconds_per_day: Seconds | None = None
     """Seconds of audio served per day (UTC); none given: no bound."""
+    video_seconds_per_day: Seconds | None = None
+    """Seconds of video made per day (UTC), those of jobs that wait included; none: no bound."""
     tokens_per_day: Count | None = None
     """Tokens of chat per day (UTC), prompts and answers of all keys together; none: no bound."""
     key_tokens_per_day: Count | None = None
@@ -184,6 +187,8 @@ class Team(Base, frozen=True, kw_only=True):
     """Model names, providers or `provider:model` that the team may use; empty for all."""
     callback_secret: Secret | None = None
     """Signs the deliveries of this team's jobs, instead of `callbacks.secret`."""
+    job_priority: Priority = 0
+    """Of its jobs, -1000 to 1000: within a queue the larger goes first, then the older."""
     tiers: dict[Literal["low", "medium", "high"], TierPolicy] = field(default_factory=dict)
     """What its tiers prefer, over what `[policy.tiers]` says."""
 
@@ -276,14 +281,17 @@ class JobQueue(Base, frozen=True, kw_only=True):
     """`[jobs.queues.<name>]`: one queue of jobs."""
 
     concurrency: Count = 4
-    """Jobs of this queue that one process works on at the same time."""
+    """Jobs of this queue that one process works on at the same time; the same for each process."""
 
 
 class Jobs(Base, frozen=True, kw_only=True):
     """`[jobs]`: durable jobs."""
 
     queues: dict[str, JobQueue] = field(default_factory=dict)
-    """Queues by name; `default` is always there."""
+    """Queues by name; `default` (concurrency 4) and `video` (1) are always there."""
+    work: tuple[str, ...] | None = None
+    """Queues whose jobs this process does; none given: all; empty: none, they are left to `junctor
+    worker`. Anything but all needs Postgres."""
     poll_interval: Seconds = 0.5
     """Time between two looks for queued jobs, once there has been a job."""
     max_attempts: Count = 5
@@ -292,6 +300,16 @@ class Jobs(Base, frozen=True, kw_only=True):
     """Jobs of one team that are not finished; more are refused."""
     keep: Seconds = 7 * 24 * 3600.0
     """Time that a finished job, its result and its deliveries are kept."""
+
+    def __post_init__(self) -> None:
+        strangers = sorted(set(self.work or ()) - set(self.concurrencies()))
+        if strangers:
+            raise ValueError(f"`work` may only name queues, which {strangers[0]!r} is not")
+
+    def concurrencies(self) -> dict[str, int]:
+        """Return the concurrency of every queue, by name."""
+        given = {name: queue.concurrency for name, queue in self.queues.items()}
+        return {"default": 4, "video": 1, **given}
 
 
 class Callbacks(Base, frozen=True, kw_only=True):
@@ -350,6 +368,23 @@ class ThaiAsr(Base, frozen=True, kw_only=True):
     """Sessions that wait for their sockets; more are answered 503."""
     max_errors: Count = 100
     """Messages of one socket that make no sense; then it is closed."""
+
+
+class LtxVideo(Base, frozen=True, kw_only=True):
+    """`[ltx_video]`: image to video under `/api/ltx23/v1`."""
+
+    max_image_bytes: Count = 25 * 1024 * 1024
+    """Largest picture."""
+    max_image_pixels: Count = 64_000_000
+    """Pixels of the largest picture; it is looked at before anything is decoded."""
+    fetch_timeout: Seconds = 20.0
+    """Time to fetch a picture that is given by its URL."""
+    retention_hours: Annotated[float, Meta(gt=0)] = 24.0
+    """How long a video is kept once it is made; its picture, from its submission on, a week more."""
+    rounds: Count = 3
+    """Times that the candidates are tried when all have failed in a way that may pass."""
+    pause: Seconds = 10.0
+    """Pause before the second round, doubled with each."""
 
 
 class Tokens(Base, frozen=True, kw_only=True):
@@ -460,6 +495,7 @@ class Settings(Base, frozen=True, kw_only=True):
     callbacks: Callbacks = field(default_factory=Callbacks)
     live: Live = field(default_factory=Live)
     thai_asr: ThaiAsr = field(default_factory=ThaiAsr)
+    ltx_video: LtxVideo = field(default_factory=LtxVideo)
     tokens: Tokens = field(default_factory=Tokens)
     artefacts: Artefacts = field(default_factory=Artefacts)
     audit: Audit = field(default_factory=Audit)

@@ -8,6 +8,7 @@ no DBOS and deleting a row deletes all there is. Every method blocks, and belong
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from secrets import token_hex
 
@@ -26,11 +27,14 @@ BATCH = 500
 CLOSE_SECONDS = 5.0
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
-Run = Callable[[str, Steps], Awaitable[None]]
+HELD = 30.0
+"""Seconds after which a job of a kind that is unknown here is queued again, for others."""
+
+Run = Callable[[str, Steps], Awaitable[bool]]
 
 
 class _UnfinishedError(BaseException):
-    """A step did not finish; DBOS keeps nothing of what is not an `Exception`."""
+    """A step or a run did not finish; DBOS keeps nothing of what is not an `Exception`."""
 
 
 class Durable:
@@ -39,8 +43,9 @@ class Durable:
 
     Args:
         url: where DBOS keeps its tables, a synchronous SQLAlchemy URL.
-        run: does one run of a job on the application's loop; it ends when the job is over, and is
-            cancelled only by a shutdown, after which the job is to be run again.
+        run: does one run of a job on the application's loop; it returns True when the job is over
+            and False when it is one for other processes, and is cancelled only by a shutdown, after
+            which the job is to be run again.
         loop: the application's loop.
 
     """
@@ -53,15 +58,23 @@ class Durable:
         self._name = EMBEDDED if self._liveness is None else token_hex(8)
         self._is_launched = False
         self._stops: list[threading.Event] = []
+        self._held: dict[str, float] = {}
         self._enqueue: Callable[[str, str], object] | None = None
 
-    def launch(self, queues: Mapping[str, int], *, poll_interval: float) -> None:
+    def launch(
+        self,
+        queues: Mapping[str, int],
+        *,
+        poll_interval: float,
+        works_on: Collection[str] | None = None,
+    ) -> None:
         """
         Import DBOS and start it; what this process left unfinished is queued again.
 
         Args:
-            queues: how many jobs this process works on at once, by the queue's name.
+            queues: how many jobs a process works on at once, by the queue's name.
             poll_interval: seconds between two looks for queued jobs.
+            works_on: the queues that this process works on; None: all.
 
         """
         _adopt_logger()
@@ -89,13 +102,16 @@ class Durable:
             await self._perform(id_)
 
         self._enqueue = lambda queue, id_: DBOS.enqueue_workflow(queue, perform, id_)
+        if works_on is not None:
+            DBOS.listen_queues(list(works_on))
         DBOS.launch()
         for name, concurrency in queues.items():
+            is_ours = works_on is None or name in works_on
             DBOS.register_queue(
                 name,
                 worker_concurrency=concurrency,
                 polling_interval_sec=poll_interval,
-                on_conflict="always_update",
+                on_conflict="always_update" if is_ours else "never_update",
             )
 
     def enqueue(self, jobs: Iterable[tuple[str, str, int]]) -> None:
@@ -133,26 +149,48 @@ class Durable:
             DBOS.delete_workflows([one.workflow_id for one in found])
 
     def reap(self) -> None:
-        """Queue again what processes that are gone were working on; with Postgres only."""
-        if self._liveness is None:
-            return
+        """Queue again what other processes have to do: those that are gone did not, we cannot."""
         from dbos import DBOS
 
+        self._let_go()
+        if self._liveness is None:
+            return
         self._liveness.hold(self._name)
         pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
         for name in {one.executor_id for one in pending} - {self._name, None}:
             with self._liveness.taken(str(name)) as is_dead:
                 if is_dead:
-                    self._requeue(str(name))
+                    # Listed again under its lock: another reaper may have been quicker.
+                    self._requeue(executor_id=str(name))
 
-    def _requeue(self, executor: str) -> None:
+    def _let_go(self) -> None:
+        due = [id_ for id_, until in list(self._held.items()) if until < time.monotonic()]
+        if due:
+            self._requeue(workflow_ids=due)
+        for id_ in due:
+            del self._held[id_]
+
+    def _requeue(
+        self, *, executor_id: str | None = None, workflow_ids: list[str] | None = None
+    ) -> None:
         from dbos import DBOS
 
-        # Listed again under the dead one's lock: another reaper may have been quicker.
         for one in DBOS.list_workflows(
-            status="PENDING", executor_id=executor, load_input=False, load_output=False
+            status="PENDING",
+            executor_id=executor_id,
+            workflow_ids=workflow_ids,
+            load_input=False,
+            load_output=False,
         ):
             DBOS.resume_workflow(one.workflow_id, queue_name=one.queue_name)
+
+    def pause(self) -> None:
+        """Take up no more jobs."""
+        for event in self._stops:
+            event.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("queue-worker-"):
+                thread.join(CLOSE_SECONDS)
 
     def close(self) -> None:
         """Stop; a second call does nothing."""
@@ -160,11 +198,7 @@ class Durable:
             from dbos import DBOS
 
             # First no new jobs: one that is taken up while its loop is closed ends in a complaint.
-            for event in self._stops:
-                event.set()
-            for thread in threading.enumerate():
-                if thread.name.startswith("queue-worker-"):
-                    thread.join(CLOSE_SECONDS)
+            self.pause()
             DBOS.destroy(destroy_registry=True)
             self._is_launched = False
         if self._liveness is not None:
@@ -187,7 +221,9 @@ class Durable:
                 await asyncio.Event().wait()
         finally:
             run.cancel()
-        run.result()
+        if not run.result():
+            self._held[id_] = time.monotonic() + HELD
+            raise _UnfinishedError
 
     async def _step(self, asked: Asked) -> None:
         from dbos import DBOS
@@ -210,8 +246,8 @@ class Durable:
         asked.keep()
 
 
-async def _awaited(run: Run, id_: str, ask: Callable[[Asked | None], None]) -> None:
-    await run(id_, Steps(ask))
+async def _awaited(run: Run, id_: str, ask: Callable[[Asked | None], None]) -> bool:
+    return await run(id_, Steps(ask))
 
 
 def _adopt_logger() -> None:

@@ -36,6 +36,12 @@ class Job:
     state: JobState
     progress: float
     """Share that is done, 0 to 1."""
+    detail: Mapping[str, object] | None = field(default=None, repr=False)
+    """What its work told last of how far it is, in words of its own."""
+    is_sealed: bool = False
+    """Whether it can be cancelled no more."""
+    seconds: float = 0.0
+    """Of media that it will be charged for."""
     result: Mapping[str, object] | None = field(repr=False)
     error: str | None
     """A sentence fit for the caller, where it failed."""
@@ -64,9 +70,10 @@ def job_of(row: JobRow) -> Job:
         payload=msgspec.json.decode(row.payload, type=dict[str, object]),
         state=JobState(row.state),
         progress=row.progress,
-        result=None
-        if row.result is None
-        else msgspec.json.decode(row.result, type=dict[str, object]),
+        detail=_object(row.detail),
+        is_sealed=bool(row.sealed),
+        seconds=row.seconds,
+        result=_object(row.result),
         error=row.error,
         attempts=row.attempts,
         created_at=row.created_at,
@@ -74,6 +81,10 @@ def job_of(row: JobRow) -> Job:
         finished_at=row.finished_at,
         callback_state=row.callback_state,
     )
+
+
+def _object(document: str | None) -> dict[str, object] | None:
+    return None if document is None else msgspec.json.decode(document, type=dict[str, object])
 
 
 def idempotency_id(team: str, key: str) -> str:

@@ -1,9 +1,9 @@
-"""The port: submit, look, list, cancel; and the one place where a job's state changes."""
+"""The port: submit, look, list, cancel; and DBOS started and fed when there is something to do."""
 
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -18,33 +18,26 @@ from junctor.conf.settings import Settings
 from junctor.core.errors import (
     ConcurrencyLimitedError,
     ConfigError,
-    InternalError,
     InvalidRequestError,
-    JunctorError,
     NotFoundError,
     OverloadedError,
 )
 from junctor.core.jobs.durable import Durable
 from junctor.core.jobs.job import Job, JobState, idempotency_id, job_of
-from junctor.core.jobs.progress import Progress
-from junctor.core.jobs.steps import Steps
+from junctor.core.jobs.runs import AGAIN, Runs, Work, document_of
 from junctor.core.storage.database import Database, data_folder, database_url
 from junctor.core.storage.jobs import JobRow, JobTable
 
 T = TypeVar("T")
 
-Work = Callable[[Job, Progress], Awaitable[Mapping[str, object]]]
-"""Does a job and returns its result; `CancelledError` in it means: leave off, and clean up."""
-
 DEFAULT_QUEUE = "default"
-MAX_DOCUMENT = 64 * 1024
-"""Largest payload, and largest result, bytes of JSON."""
+VIDEO_QUEUE = "video"
 MAX_PAGE = 1000
-AGAIN = 1.0
-"""Seconds until something that the database refused is tried again."""
 TEND_POLLS = 10
 """Looks for queued jobs between two looks for processes that are gone."""
 HOUR = 3600.0
+COUNTED = 5.0
+"""Seconds for which the numbers of jobs are not counted again."""
 _MICROS = 1_000_000
 
 
@@ -61,6 +54,7 @@ class Jobs:
 
     Args:
         settings: returns the settings of the moment; queues are read when DBOS is started.
+        queues: those whose jobs this process does, instead of what `jobs.work` says.
         ended: called on the loop whenever a job has ended here.
         now: microseconds since 1970, UTC.
 
@@ -70,27 +64,37 @@ class Jobs:
         self,
         settings: Callable[[], Settings],
         *,
+        queues: Sequence[str] | None = None,
         ended: Callable[[], None] = lambda: None,
         now: Callable[[], int] = _micros,
     ) -> None:
         self._settings = settings
         self._ended = ended
         self._now = now
+        self._chosen = queues
         self._works: dict[str, Work] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
         self._fresh: list[tuple[str, str, int]] = []
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._closing = asyncio.Event()
         self._thread: ThreadPoolExecutor | None = None
         self._durable: Durable | None = None
-        self._table_or_none: JobTable | None = None
+        self._opened: tuple[JobTable, Runs] | None = None
+        self._counts: dict[tuple[str, str], int] = {}
+        self._counted = -COUNTED
 
     @property
     def _table(self) -> JobTable:
-        if self._table_or_none is None:
+        return self._both[0]
+
+    @property
+    def _runs(self) -> Runs:
+        return self._both[1]
+
+    @property
+    def _both(self) -> tuple[JobTable, Runs]:
+        if self._opened is None:
             raise OverloadedError("The server is starting or shutting down.")
-        return self._table_or_none
+        return self._opened
 
     def register(self, kind: str, work: Work) -> None:
         """
@@ -111,32 +115,43 @@ class Jobs:
         Begin; jobs that were left unfinished go on.
 
         Raises:
+            ConfigError: an unknown queue is to be worked on, or some only, and the database is
+                one of a single process.
             OverloadedError: the database cannot be reached.
 
         """
-        self._table_or_none = JobTable(database)
-        self._closing.clear()
-        self._tasks.append(asyncio.create_task(self._purge()))
         is_shared = not database_url(self._settings().storage).startswith("sqlite")
-        if is_shared or await self._table.unfinished():
+        self._check(is_shared=is_shared)
+        table = JobTable(database)
+        runs = Runs(table, self._works, settings=self._settings, ended=self._ended, now=self._now)
+        self._opened = table, runs
+        self._tasks.append(asyncio.create_task(self._purge()))
+        if is_shared or await table.unfinished():
             self._start()
+
+    async def drain(self, within: float) -> None:
+        """Begin no more jobs, and wait for those that are running; `within` so many seconds."""
+        if self._durable is not None:
+            await asyncio.to_thread(self._durable.pause)
+        await self._runs.drain(within)
 
     async def close(self) -> None:
         """Stop; running jobs are interrupted, and go on at the next start. Idempotent."""
-        self._closing.set()
-        for task in (*self._tasks, *self._running.values()):
+        if self._opened is None:
+            return
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._runs.close(), return_exceptions=True)
         self._tasks.clear()
+        self._opened = None
         if self._durable is not None:
             await self._blocking(self._durable.close)
             self._durable = None
         if self._thread is not None:
             self._thread.shutdown(wait=False)
             self._thread = None
-        self._table_or_none = None
 
-    async def submit(
+    async def submit(  # noqa: PLR0913 - each says something else about a job
         self,
         kind: str,
         *,
@@ -145,6 +160,8 @@ class Jobs:
         queue: str = DEFAULT_QUEUE,
         priority: int = 0,
         idempotency_key: str | None = None,
+        digest: str | None = None,
+        seconds: float = 0.0,
     ) -> Job:
         """
         Accept a job; it will be done, whatever becomes of the process.
@@ -154,34 +171,49 @@ class Jobs:
             team: whose it is.
             payload: small, JSON; big things are artefacts and named by id. `callback_url`, where it
                 is given, is told the end; check it with the guard first.
-            queue: `default`, or one of the settings.
+            queue: `default`, `video`, or one of the settings.
             priority: from -1000 to 1000, larger goes first.
             idempotency_key: the same key of the same team is the same job.
+            digest: what makes two requests with one key the same; None: kind and payload do.
+            seconds: of media that it will be charged for; see `unfinished_seconds`.
 
         Raises:
-            InvalidRequestError: the key came with another payload before.
+            InvalidRequestError: the key came with another request before.
             ConcurrencyLimitedError: the team has too many unfinished jobs.
             ConfigError: there is no such queue.
             OverloadedError: the database cannot be used.
 
         """
         row = self._row(kind, team, payload, queue, priority)
-        if idempotency_key is not None:
-            row = msgspec.structs.replace(row, idempotency_id=idempotency_id(team, idempotency_key))
-            if known := await self._known(row):
-                return known
+        key = None if idempotency_key is None else idempotency_id(team, idempotency_key)
+        row = msgspec.structs.replace(
+            row, idempotency_id=key, digest=digest or row.digest, seconds=seconds
+        )
+        if known := await self._known(key, row.digest):
+            return known
         bound = self._settings().jobs.max_unfinished
         if await self._table.count_unfinished(team) >= bound:
             raise ConcurrencyLimitedError(limit=bound)
-        if not await self._table.add(row) and (known := await self._known(row)):
+        if not await self._table.add(row) and (known := await self._known(key, row.digest)):
             return known
         self._fresh.append((row.id, queue, priority))
         self._start()
         return job_of(row)
 
-    async def get(self, id_: str, *, team: str) -> Job:
+    async def known(self, team: str, key: str, digest: str) -> Job | None:
         """
-        Return a job of a team.
+        Return the job that an idempotency key of a team has, if it has one.
+
+        Raises:
+            InvalidRequestError: the key came with another digest.
+            OverloadedError: the database cannot be used.
+
+        """
+        return await self._known(idempotency_id(team, key), digest)
+
+    async def get(self, id_: str, *, team: str, kind: str | None = None) -> Job:
+        """
+        Return a job of a team, of one kind or of any.
 
         Raises:
             NotFoundError: the team has no such job, or it ended long ago.
@@ -189,19 +221,21 @@ class Jobs:
 
         """
         row = await self._table.find(id_)
-        if row is None or row.team != team:
+        if row is None or row.team != team or kind not in {None, row.kind}:
             raise NotFoundError("There is no job of this id. It may have been deleted with time.")
         return job_of(row)
 
-    async def list(self, team: str, *, limit: int = 100, before: str | None = None) -> list[Job]:
+    async def list(
+        self, team: str, *, kind: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[Job]:
         """Return a team's jobs, newest first; `before` is the last id of the page before."""
         bounded = max(1, min(MAX_PAGE, limit))
-        rows = await self._table.page(team, limit=bounded, before=before)
+        rows = await self._table.page(team, limit=bounded, before=before, kind=kind)
         return [job_of(row) for row in rows]
 
     async def cancel(self, id_: str, *, team: str) -> Job:
         """
-        Cancel a job, queued or running; one that is over stays as it is.
+        Cancel a job, queued or running; one that is over, or sealed, stays as it is.
 
         Raises:
             NotFoundError: the team has no such job.
@@ -209,18 +243,54 @@ class Jobs:
         """
         await self.get(id_, team=team)
         if await self._table.finish(id_, state=JobState.CANCELED, at=self._now()):
-            self._stop(id_)
+            self._runs.stop(id_)
             self._ended()
         return await self.get(id_, team=team)
+
+    async def ahead(self, job: Job) -> int:
+        """Return how many queued jobs go before a queued one in its queue; 0 for any other."""
+        if job.state is not JobState.QUEUED:
+            return 0
+        return await self._table.ahead(job.queue, priority=job.priority, id_=job.id)
+
+    async def unfinished_seconds(self, team: str) -> float:
+        """Return the sum of the seconds of a team's unfinished jobs."""
+        return await self._table.unfinished_seconds(team)
+
+    async def counts(self) -> Mapping[tuple[str, str], int]:
+        """Return how many jobs are queued and running, by queue and state; some seconds old."""
+        if time.monotonic() - self._counted > COUNTED:
+            self._counted = time.monotonic()
+            self._counts = await self._table.counts()
+        return self._counts
+
+    def _check(self, *, is_shared: bool) -> None:
+        chosen = self._worked_on()
+        if chosen is None:
+            return
+        if not is_shared:
+            raise ConfigError(
+                "choosing queues needs Postgres: an SQLite file belongs to one process, which "
+                "works on all of its jobs.",
+                key="jobs.work",
+            )
+        for name in chosen:
+            self._known_queue(name)
+
+    def _worked_on(self) -> Sequence[str] | None:
+        return self._settings().jobs.work if self._chosen is None else self._chosen
+
+    def _known_queue(self, name: str) -> None:
+        if name not in self._settings().jobs.concurrencies():
+            raise ConfigError("there is no such queue of jobs.", key=f"jobs.queues.{name}")
 
     def _row(
         self, kind: str, team: str, payload: Mapping[str, object], queue: str, priority: int
     ) -> JobRow:
         if kind not in self._works:
             raise ValueError(f"There are no jobs of kind {kind!r}; register it first.")
-        if queue not in self._queues():
-            raise ConfigError("there is no such queue of jobs.", key=f"jobs.queues.{queue}")
-        document = _document(payload, "payload")
+        self._known_queue(queue)
+        document = document_of(payload, "payload")
         url = payload.get("callback_url") or ""
         now = self._now()
         return JobRow(
@@ -237,27 +307,23 @@ class Jobs:
             callback_state="waiting" if url else "",
         )
 
-    async def _known(self, row: JobRow) -> Job | None:
-        known = await self._table.find_idempotent(row.idempotency_id or "")
-        if known is not None and known.digest != row.digest:
+    async def _known(self, key: str | None, digest: str) -> Job | None:
+        known = None if key is None else await self._table.find_idempotent(key)
+        if known is not None and known.digest != digest:
             raise InvalidRequestError(
                 "The idempotency key was used for another request. Use a fresh key for each.",
                 param="idempotency_key",
             )
         return None if known is None else job_of(known)
 
-    def _queues(self) -> dict[str, int]:
-        queues = self._settings().jobs.queues
-        return {DEFAULT_QUEUE: 4, **{name: queue.concurrency for name, queue in queues.items()}}
-
     def _start(self) -> None:
         """Have DBOS started and fed, unless it is."""
         self._news.set()
-        if self._durable is None and not self._closing.is_set():
+        if self._durable is None and self._opened is not None:
             storage = self._settings().storage
             url = _durable_url(database_url(storage), data_folder(storage))
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="junctor-jobs")
-            self._durable = Durable(url, run=self._run, loop=asyncio.get_running_loop())
+            self._durable = Durable(url, run=self._runs.run, loop=asyncio.get_running_loop())
             self._tasks.append(asyncio.create_task(self._feed(self._durable)))
 
     async def _feed(self, durable: Durable) -> None:
@@ -270,7 +336,8 @@ class Jobs:
                     await self._blocking(
                         partial(
                             durable.launch,
-                            self._queues(),
+                            self._settings().jobs.concurrencies(),
+                            works_on=self._worked_on(),
                             poll_interval=self._settings().jobs.poll_interval,
                         )
                     )
@@ -296,23 +363,11 @@ class Jobs:
             batch, self._fresh = self._fresh, []
             await self._blocking(partial(durable.enqueue, batch))
             await self._blocking(durable.reap)
-            await self._stop_canceled()
+            await self._runs.stop_canceled()
             yield
             if time.monotonic() - swept > HOUR:
                 swept = time.monotonic()
                 await self._blocking(durable.sweep)
-
-    async def _stop_canceled(self) -> None:
-        """Stop what another process was asked to cancel."""
-        if ids := tuple(self._running):  # others may begin while the database is asked
-            states = await self._table.states(ids)
-            for id_ in ids:
-                if states.get(id_, JobState.CANCELED) == JobState.CANCELED:
-                    self._stop(id_)
-
-    def _stop(self, id_: str) -> None:
-        if task := self._running.get(id_):
-            task.cancel()
 
     async def _purge(self) -> None:
         while True:
@@ -324,83 +379,8 @@ class Jobs:
                 _log("jobs_not_purged", exc)
             await asyncio.sleep(HOUR)
 
-    async def _run(self, id_: str, steps: Steps) -> None:
-        """One run of a job, from its beginning; cancelled only when the process stops."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker
-        if self._closing.is_set() or id_ in self._running:
-            raise asyncio.CancelledError
-        self._running[id_] = task
-        try:
-            row = await _patiently(lambda: self._table.begin(id_, at=self._now()))
-            if row is not None:
-                await self._outcome(row, steps)
-        except asyncio.CancelledError:
-            if not self._closing.is_set():
-                await self._left_off(id_)
-                return
-            with suppress(JunctorError):
-                await self._table.put_back(id_)
-            raise
-        finally:
-            del self._running[id_]
-
-    async def _left_off(self, id_: str) -> None:
-        """End a job whose work was cancelled; unless somebody asked for that, it has failed."""
-        error = str(InternalError())
-        if await _patiently(
-            lambda: self._table.finish(id_, state=JobState.FAILED, at=self._now(), error=error)
-        ):
-            self._ended()
-
-    async def _outcome(self, row: JobRow, steps: Steps) -> None:
-        result: str | None = None
-        error: str | None = None
-        try:
-            result = _document(await self._worked(row, steps), "result")
-        except JunctorError as exc:
-            _log("job_failed", exc, job=row.id, kind=row.kind)
-            error = str(exc).replace("\0", "")  # which Postgres refuses for ever
-        except Exception as exc:  # noqa: BLE001 - the boundary of a job
-            _log("job_failed", exc, job=row.id, kind=row.kind)
-            error = str(InternalError())
-        state = JobState.DONE if error is None else JobState.FAILED
-        await _patiently(
-            lambda: self._table.finish(
-                row.id, state=state, at=self._now(), result=result, error=error
-            )
-        )
-        self._ended()
-
-    async def _worked(self, row: JobRow, steps: Steps) -> Mapping[str, object]:
-        bound = self._settings().jobs.max_attempts
-        if row.attempts > bound:
-            raise OverloadedError(
-                f"The job was begun {bound} times, and its server died each time."
-            )
-        if row.kind not in self._works:
-            raise NotFoundError(f"This server does no jobs of kind {row.kind!r}.")
-        progress = Progress(lambda share: self._table.progress(row.id, share), steps)
-        return await self._works[row.kind](job_of(row), progress)
-
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Wait for the database: what a job has come to must not be lost."""
-    while True:
-        try:
-            return await call()
-        except OverloadedError:
-            await asyncio.sleep(AGAIN)
-
-
-def _document(value: Mapping[str, object], what: str) -> str:
-    document = msgspec.json.encode(value, order="deterministic")
-    if len(document) > MAX_DOCUMENT:
-        raise ValueError(f"The {what} of a job is small; keep content in artefacts.")
-    return document.decode()
 
 
 def _durable_url(url: str, folder: Path) -> str:

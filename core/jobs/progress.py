@@ -2,14 +2,21 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
+
+import msgspec
 
 from junctor.core.jobs.steps import Steps
 
 INTERVAL = 0.5
 """Seconds between two reports that are written down."""
+MAX_DETAIL = 2048
+"""Largest detail of a report, bytes of JSON."""
 _ID = re.compile(r"[!-~]{0,200}")
+
+Note = Callable[[float, str | None], Awaitable[bool]]
+"""Writes the share that is done, and the detail in JSON; None leaves that as it is."""
 
 
 class Progress:
@@ -17,29 +24,51 @@ class Progress:
     Given to the work of one run of a job.
 
     Args:
-        note: writes the share that is done; False when the job is not to go on.
+        note: writes how far it is; False when the job is not to go on.
+        seal: keeps the job from being cancelled; False when it is not to go on.
         steps: remembers what is done.
 
     """
 
-    def __init__(self, note: Callable[[float], Awaitable[bool]], steps: Steps) -> None:
+    def __init__(self, note: Note, *, seal: Callable[[], Awaitable[bool]], steps: Steps) -> None:
         self._note = note
+        self._seal = seal
         self._steps = steps
         self._noted = -INTERVAL
+        self._stage: object = None
 
-    async def report(self, share: float) -> None:
+    async def report(self, share: float, detail: Mapping[str, object] | None = None) -> None:
         """
         Tell how much is done, 0 to 1; as often as one likes, few reports are written.
+
+        Args:
+            share: of the whole.
+            detail: more about it, as a small JSON object; None leaves what was told before. When
+                its `stage` is another one than before, the report is written in any case.
+
+        Raises:
+            CancelledError: the job was cancelled meanwhile, by whatever process.
+            ValueError: the detail is larger than 2 KB.
+
+        """
+        document = None if detail is None else _small(detail)
+        stage = self._stage if detail is None else detail.get("stage")
+        now = monotonic()
+        if now - self._noted < INTERVAL and share < 1 and stage == self._stage:
+            return
+        self._noted, self._stage = now, stage
+        if not await self._note(min(1.0, max(0.0, share)), document):
+            raise asyncio.CancelledError
+
+    async def seal(self) -> None:
+        """
+        Let the job be cancelled no more, because now its work is paid for; a kill undoes nothing.
 
         Raises:
             CancelledError: the job was cancelled meanwhile, by whatever process.
 
         """
-        now = monotonic()
-        if now - self._noted < INTERVAL and share < 1:
-            return
-        self._noted = now
-        if not await self._note(min(1.0, max(0.0, share))):
+        if not await self._seal():
             raise asyncio.CancelledError
 
     async def step(self, name: str, call: Callable[[], Awaitable[str]]) -> str:
@@ -66,3 +95,10 @@ class Progress:
             return made
 
         return await self._steps.take(name, checked)
+
+
+def _small(detail: Mapping[str, object]) -> str:
+    document = msgspec.json.encode(detail)
+    if len(document) > MAX_DETAIL:
+        raise ValueError(f"The detail of a report has {MAX_DETAIL} bytes at most.")
+    return document.decode()

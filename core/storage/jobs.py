@@ -7,6 +7,7 @@ from msgspec import Struct, convert, structs
 from junctor.core.storage.database import Database
 
 UNFINISHED = "state IN ('queued', 'running')"
+MOST_AHEAD = 10_000
 
 
 class JobRow(Struct, frozen=True, kw_only=True, array_like=True):
@@ -75,11 +76,18 @@ class JobTable:
         """Return the job that an idempotency key has."""
         return await self._one("idempotency_id = :value", idempotency_id)
 
-    async def page(self, team: str, *, limit: int, before: str | None) -> list[JobRow]:
-        """Return jobs of a team, newest first, older than the job `before`."""
+    async def page(
+        self, team: str, *, limit: int, before: str | None, kind: str | None = None
+    ) -> list[JobRow]:
+        """Return jobs of a team, newest first, of one kind or all, older than the job `before`."""
         older = "" if before is None else "AND id < :before"
-        sql = f"SELECT {COLUMNS} FROM jobs WHERE team = :team {older} ORDER BY id DESC LIMIT :limit"  # noqa: S608
-        more = {} if before is None else {"before": before}
+        alike = "" if kind is None else "AND kind = :kind"
+        sql = f"""
+            SELECT {COLUMNS} FROM jobs WHERE team = :team {older} {alike}
+            ORDER BY id DESC LIMIT :limit
+        """  # noqa: S608
+        given = {"before": before, "kind": kind}
+        more = {name: value for name, value in given.items() if value is not None}
         rows = await self._database.fetch(sql, team=team, limit=limit, **more)
         return convert(rows, list[JobRow])
 
@@ -93,11 +101,35 @@ class JobTable:
         sql = f"SELECT COUNT(*) FROM jobs WHERE team = :team AND {UNFINISHED}"  # noqa: S608
         return convert((await self._database.fetch(sql, team=team))[0][0], int)
 
+    async def unfinished_seconds(self, team: str) -> float:
+        """Return the sum of the seconds of a team's jobs that are queued or running."""
+        sql = f"SELECT COALESCE(SUM(seconds), 0) FROM jobs WHERE team = :team AND {UNFINISHED}"  # noqa: S608
+        return convert((await self._database.fetch(sql, team=team))[0][0], float)
+
+    async def ahead(self, queue: str, *, priority: int, id_: str) -> int:
+        """Count the queued jobs of a queue that go before one, no further than `MOST_AHEAD`."""
+        sql = """
+            SELECT COUNT(*) FROM (
+                SELECT 1 FROM jobs WHERE state = 'queued' AND queue = :queue
+                AND (priority > :priority OR (priority = :priority AND id < :id)) LIMIT :most
+            ) AS others
+        """
+        rows = await self._database.fetch(
+            sql, queue=queue, priority=priority, id=id_, most=MOST_AHEAD
+        )
+        return convert(rows[0][0], int)
+
+    async def counts(self) -> dict[tuple[str, str], int]:
+        """Return how many jobs are queued and running, by queue and state."""
+        sql = f"SELECT queue, state, COUNT(*) FROM jobs WHERE {UNFINISHED} GROUP BY state, queue"  # noqa: S608
+        rows = convert(await self._database.fetch(sql), list[tuple[str, str, int]])
+        return {(queue, state): count for queue, state, count in rows}
+
     async def begin(self, id_: str, *, at: int) -> JobRow | None:
         """Mark an attempt; None when the job is over or gone."""
         sql = f"""
             UPDATE jobs SET state = 'running', attempts = attempts + 1, progress = 0,
-                started_at = COALESCE(started_at, :at)
+                detail = NULL, started_at = COALESCE(started_at, :at)
             WHERE id = :id AND {UNFINISHED}
         """  # noqa: S608
         done = await self._database.write(sql, [{"id": id_, "at": at}])
@@ -111,25 +143,37 @@ class JobTable:
         """
         await self._database.write(sql, [{"id": id_}])
 
-    async def progress(self, id_: str, share: float) -> bool:
-        """Note how far a job is; False when it is not running any more."""
-        sql = "UPDATE jobs SET progress = :share WHERE id = :id AND state = 'running'"
-        return await self._database.write(sql, [{"id": id_, "share": share}]) == 1
+    async def progress(self, id_: str, share: float, detail: str | None = None) -> bool:
+        """Note how far a job is; False when it is not running any more. No detail: as it was."""
+        sql = """
+            UPDATE jobs SET progress = :share, detail = COALESCE(:detail, detail)
+            WHERE id = :id AND state = 'running'
+        """
+        return await self._database.write(sql, [{"id": id_, "share": share, "detail": detail}]) == 1
+
+    async def seal(self, id_: str) -> bool:
+        """Let a job be cancelled no more; False when it is not running any more."""
+        sql = "UPDATE jobs SET sealed = 1 WHERE id = :id AND state = 'running'"
+        return await self._database.write(sql, [{"id": id_}]) == 1
 
     async def finish(
         self, id_: str, *, state: str, at: int, result: str | None = None, error: str | None = None
     ) -> bool:
-        """End a job and make its callback due, in one statement; False when it is over already."""
+        """
+        End a job and make its callback due, in one statement.
+
+        False when it is over already, or is sealed and shall be cancelled.
+        """
         sql = f"""
             UPDATE jobs SET state = :state, finished_at = :at, result = :result, error = :error,
                 progress = CASE WHEN :is_done = 1 THEN 1 ELSE progress END,
                 callback_state = CASE WHEN callback_url = '' THEN '' ELSE 'pending' END,
                 callback_due = :at
-            WHERE id = :id AND {UNFINISHED}
+            WHERE id = :id AND {UNFINISHED} AND (sealed = 0 OR :is_cancel = 0)
         """  # noqa: S608
         row = {
-            "id": id_, "state": state, "is_done": int(state == "done"), "at": at,
-            "result": result, "error": error,
+            "id": id_, "state": state, "is_done": int(state == "done"),
+            "is_cancel": int(state == "canceled"), "at": at, "result": result, "error": error,
         }  # fmt: skip
         return await self._database.write(sql, [row]) == 1
 

@@ -141,6 +141,7 @@ SNAPSHOT = (
     """,
     "CREATE INDEX ix_jobs_callback_state_callback_due ON jobs (callback_state, callback_due)",
     "CREATE INDEX ix_jobs_state_finished_at ON jobs (state, finished_at)",
+    "CREATE INDEX ix_jobs_state_queue_priority_id ON jobs (state, queue, priority, id)",
     "CREATE INDEX ix_jobs_team_id ON jobs (team, id)",
     "CREATE INDEX ix_jobs_team_state ON jobs (team, state)",
     """

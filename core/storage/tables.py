@@ -60,7 +60,7 @@ class LedgerEntry(Table, table=True):
     model: str
     provider: str
     unit: str
-    """`audio_seconds` where `frames / rate` are seconds of audio, `tokens` where only they count."""
+    """`audio_seconds` or `video_seconds`, which `frames / rate` are; `tokens` where only they count."""
     frames: int = Field(sa_type=BigInteger)
     rate: int = Field(sa_type=BigInteger)
     """Frames in one second, Hz; zero when nothing was served."""
@@ -158,6 +158,7 @@ class JobRecord(Table, table=True):
     __table_args__ = (
         Index(None, "callback_state", "callback_due"),
         Index(None, "state", "finished_at"),
+        Index(None, "state", "queue", "priority", "id"),
         Index(None, "team", "id"),
         Index(None, "team", "state"),
     )
@@ -189,13 +190,13 @@ class JobRecord(Table, table=True):
     """Empty without a callback; `waiting`, `pending`, `delivered` or `failed`."""
     callback_tries: int
     callback_due: int | None = Field(default=None, sa_type=BigInteger)
+    """When to try, or when a try under way counts as lost."""
     detail: str | None = None
     """How far it is, in its kind's own words: a small JSON object."""
     sealed: int = Field(sa_column_kwargs=ZERO)
     """1 from the moment on in which its work is paid for: it can be cancelled no more."""
     seconds: float = Field(sa_column_kwargs=ZERO)
     """Of media that it will be charged for, held against the team's day while it is unfinished."""
-    """When to try, or when a try under way counts as lost."""
 
 
 class DeliveryRecord(Table, table=True):

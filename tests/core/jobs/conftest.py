@@ -19,8 +19,10 @@ def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a file of DBOS' as its first start makes it, which takes two seconds."""
     path = tmp_path_factory.mktemp("dbos") / "jobs.sqlite"
     loop = asyncio.new_event_loop()
-    durable = Durable(f"sqlite:///{path}", run=lambda _id, _steps: asyncio.sleep(0), loop=loop)
-    durable.launch({"default": 4, "narrow": 1}, poll_interval=0.02)
+    durable = Durable(
+        f"sqlite:///{path}", run=lambda _id, _steps: asyncio.sleep(0, True), loop=loop
+    )
+    durable.launch({"default": 4, "video": 1, "narrow": 1}, poll_interval=0.02)
     durable.close()
     loop.close()
     return path

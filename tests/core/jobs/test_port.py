@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,210 @@ async def test_cancel(jobs, database, is_running: bool) -> None:
 
     assert (canceled.state, await jobs.cancel(job.id, team="acme")) == ("canceled", canceled)
     assert left == ["step"] * is_running
+
+
+async def test_cancel_sealed(jobs, database, settings) -> None:
+    """What is sealed is not cancelled, stays sealed over a restart, and is done."""
+    runs: list[bool] = []
+    go = asyncio.Event()
+
+    async def work(job: Job, progress: Progress) -> dict[str, object]:
+        await progress.seal()
+        runs.append(job.is_sealed)
+        await go.wait()
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await jobs.submit("test", team="acme", payload={})
+    await until(lambda: runs)
+    sealed = await jobs.cancel(job.id, team="acme")
+    await jobs.close()
+    await jobs.open(database)
+    again = await jobs.cancel(job.id, team="acme")
+    go.set()
+    job = await over(jobs, job)
+
+    assert (sealed.state, sealed.is_sealed, again.is_sealed) == (JobState.RUNNING, True, True)
+    assert (job.state, runs) == (JobState.DONE, [False, True])
+
+
+async def test_seal_of_a_canceled_job(jobs, database) -> None:
+    """Whoever is cancelled first, in whatever process, cannot seal: nothing is to be paid for."""
+    seen: list[BaseException] = []
+
+    async def work(job: Job, progress: Progress) -> dict[str, object]:
+        await database.write("UPDATE jobs SET state = 'canceled' WHERE id = :id", [{"id": job.id}])
+        try:
+            await progress.seal()
+        except asyncio.CancelledError as exc:
+            seen.append(exc)
+            raise
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={}))
+    await until(lambda: seen)
+
+    assert (job.state, job.is_sealed) == (JobState.CANCELED, False)
+
+
+async def test_detail(jobs, database) -> None:
+    """What is told last stays; another stage is told at once, the rest now and then."""
+    told: list[object] = []
+
+    async def work(job: Job, progress: Progress) -> dict[str, object]:
+        for share, detail in (
+            (0.1, {"stage": "wait"}),
+            (0.2, {"stage": "make", "frame": 1}),
+            (0.3, {"stage": "make", "frame": 2}),
+            (1.0, None),
+        ):
+            await progress.report(share, detail)
+            told.append((await jobs.get(job.id, team="acme")).detail)
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={}))
+
+    assert told == [{"stage": "wait"}, *[{"stage": "make", "frame": 1}] * 3]
+    assert job.detail == {"stage": "make", "frame": 1}
+
+
+async def test_detail_is_small(jobs, database) -> None:
+    """A detail is no place for content."""
+
+    async def work(_job: Job, progress: Progress) -> dict[str, object]:
+        with pytest.raises(ValueError, match="2048"):
+            await progress.report(0.1, {"text": "x" * 2048})
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={}))
+
+    assert (job.state, job.detail) == (JobState.DONE, None)
+
+
+async def test_report_while_the_database_is_away(jobs, database, tmp_path: Path) -> None:
+    """No job fails because nobody could write down how far it is."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def work(_job: Job, progress: Progress) -> dict[str, object]:
+        begun.set()
+        await go.wait()
+        await progress.report(1)
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await jobs.submit("test", team="acme", payload={})
+    await begun.wait()
+    with gone(tmp_path / "junctor.db"):
+        go.set()
+        await asyncio.sleep(0.1)  # the report has failed by now; it is no harm if not
+
+    assert (await over(jobs, job)).state is JobState.DONE
+
+
+async def test_unknown_kind(jobs, database) -> None:
+    """A job that only other processes can do is left to them, and holds nobody up."""
+    row = JobRow(
+        id="job_1", team="acme", kind="alien", queue="narrow", priority=0, payload="{}", digest="",
+        created_at=1,
+    )  # fmt: skip
+    await JobTable(database).add(row)
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    job = await over(jobs, await jobs.submit("test", team="acme", payload={}, queue="narrow"))
+    alien = await jobs.get("job_1", team="acme")
+
+    assert (job.state, alien.state, alien.attempts) == (JobState.DONE, JobState.QUEUED, 0)
+
+
+async def test_digest(jobs, database) -> None:
+    """Where a digest says what makes requests the same, payloads may differ."""
+    jobs.register("test", nothing)
+    await jobs.open(database)
+    submit = partial(jobs.submit, "test", team="acme", idempotency_key="k", digest="d")
+    before = await jobs.known("acme", "k", "d")
+    one, same = await submit(payload={"n": 1}), await submit(payload={"n": 2})
+    known = await jobs.known("acme", "k", "d")
+    with pytest.raises(InvalidRequestError):
+        await jobs.known("acme", "k", "other")
+
+    assert known is not None
+    assert (before, one.id, known.id) == (None, same.id, one.id)
+
+
+async def test_waiting(jobs, database) -> None:
+    """Who waits is told how many go first, and the team how many seconds it has asked for."""
+    hang = asyncio.Event()
+
+    async def work(_job: Job, _progress: Progress) -> dict[str, object]:
+        await hang.wait()
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    submit = partial(jobs.submit, "test", payload={}, queue="narrow", seconds=2.5)
+    await running(jobs, first := await submit(team="acme"))
+    made = [await submit(team="acme", priority=n) for n in (0, 5, 0)]
+    ahead = [await jobs.ahead(job) for job in made]
+    seconds = await jobs.unfinished_seconds("acme"), await jobs.unfinished_seconds("beta")
+    counts = await jobs.counts()
+    hang.set()
+    ended = [await over(jobs, job) for job in (first, *made)]
+
+    assert (ahead, seconds) == ([1, 0, 2], (10.0, 0.0))
+    assert counts == {("narrow", "running"): 1, ("narrow", "queued"): 3}
+    assert (await jobs.ahead(ended[-1]), await jobs.unfinished_seconds("acme")) == (0, 0.0)
+
+
+async def test_kinds_are_apart(jobs, database) -> None:
+    """Who asks for one kind is shown no other."""
+    jobs.register("test", nothing)
+    jobs.register("other", nothing)
+    await jobs.open(database)
+    made = [await jobs.submit(kind, team="acme", payload={}) for kind in ("test", "other")]
+    listed = await jobs.list("acme", kind="other")
+    got = await jobs.get(made[0].id, team="acme", kind="test")
+    with pytest.raises(NotFoundError):
+        await jobs.get(made[0].id, team="acme", kind="other")
+
+    assert ([job.id for job in listed], got.id) == ([made[1].id], made[0].id)
+
+
+async def test_drain(jobs, database) -> None:
+    """What is running may end, what waits is left for the next start."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def work(_job: Job, _progress: Progress) -> dict[str, object]:
+        begun.set()
+        await go.wait()
+        return {}
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    made = [await jobs.submit("test", team="acme", payload={}, queue="narrow") for _ in range(2)]
+    await begun.wait()
+    draining = asyncio.create_task(jobs.drain(30))
+    await asyncio.sleep(0.1)  # it waits, and would for 30 seconds
+    go.set()
+    await draining
+    ended = [(await jobs.get(job.id, team="acme")).state for job in made]
+
+    assert ended == [JobState.DONE, JobState.QUEUED]
+
+
+async def test_queues_of_one_process_are_not_chosen(database, settings) -> None:
+    """On SQLite nobody else could work on the others, so that their jobs would wait for ever."""
+    jobs = Jobs(lambda: settings, queues=["narrow"])
+    with pytest.raises(ConfigError, match="SQLite"):
+        await jobs.open(database)
+    await jobs.close()
 
 
 async def test_work_that_cancels_itself(jobs, database) -> None:

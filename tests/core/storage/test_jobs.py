@@ -5,10 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from junctor.core.storage.database import Database
 from junctor.core.storage.jobs import DeliveryRow, DeliveryTable, JobRow, JobTable
 from tests.fakes.postgres import postgres, program
+
+
+LATE = 9_999_999
+"""Beyond what other tests purge: the databases are shared."""
 
 
 @pytest.fixture(
@@ -83,3 +88,48 @@ async def test_life_of_a_callback(url: str) -> None:
     assert gone >= 1
     assert (await jobs.find("job_5"), await deliveries.of("job_5")) == (None, [])
     await database.close()
+
+
+async def test_seal_and_detail(url: str) -> None:
+    """A sealed job ends, but is not cancelled; what it tells stays until it is begun again."""
+    database = Database(url)
+    await database.upgrade()
+    table = JobTable(database)
+    await table.add(row("s", team="seal", callback_url=""))
+    too_soon = await table.seal("s")
+    await table.begin("s", at=1)
+    sealed = await table.progress("s", 0.1, '{"a":1}'), await table.seal("s")
+    refused = await table.finish("s", state="canceled", at=2)
+    await table.progress("s", 0.2)
+    told = await table.find("s")
+    begun = await table.begin("s", at=3)
+    done = await table.finish("s", state="done", at=LATE)
+    await database.close()
+
+    assert told is not None
+    assert begun is not None
+    assert (too_soon, sealed, refused, done) == (False, (True, True), False, True)
+    assert (told.detail, begun.detail, begun.sealed) == ('{"a":1}', None, 1)
+
+
+async def test_order(url: str) -> None:
+    """The larger priority goes first, then the older; what runs is counted apart."""
+    database = Database(url)
+    await database.upgrade()
+    table = JobTable(database)
+    for id_, priority in (("o1", 0), ("o2", 5), ("o3", 0), ("o4", 0)):
+        one = row(id_, team="order", queue="order", priority=priority, seconds=1.5)
+        await table.add(structs.replace(one, callback_url=""))
+    await table.begin("o1", at=1)
+    ahead = [
+        await table.ahead("order", priority=priority, id_=id_)
+        for id_, priority in (("o2", 5), ("o3", 0), ("o4", 0))
+    ]
+    counts = {key: n for key, n in (await table.counts()).items() if key[0] == "order"}
+    seconds = await table.unfinished_seconds("order"), await table.unfinished_seconds("nobody")
+    for id_ in ("o1", "o2", "o3", "o4"):
+        await table.finish(id_, state="done", at=LATE)
+    await database.close()
+
+    assert (ahead, seconds) == ([0, 1, 2], (6.0, 0.0))
+    assert counts == {("order", "running"): 1, ("order", "queued"): 3}

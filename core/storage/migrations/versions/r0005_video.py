@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 COLUMNS = ("detail", "sealed", "seconds")
+ORDER = "ix_jobs_state_queue_priority_id"
 
 
 def upgrade() -> None:
@@ -17,6 +18,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("detail", sa.String(), nullable=True))
     op.add_column("jobs", sa.Column("sealed", sa.Integer(), server_default=zero, nullable=False))
     op.add_column("jobs", sa.Column("seconds", sa.Float(), server_default=zero, nullable=False))
+    op.create_index(ORDER, "jobs", ["state", "queue", "priority", "id"])
     op.create_table(
         "artefact_chunks",
         sa.Column("artefact", sa.String(), nullable=False),
@@ -29,5 +31,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them."""
     op.drop_table("artefact_chunks")
+    op.drop_index(ORDER, "jobs")
     for name in COLUMNS:
         op.drop_column("jobs", name)
