@@ -21,7 +21,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "CHAT_FEATURES": "",
         "Capability": (
             "TRANSCRIBE STREAM_TRANSCRIBE LIVE_TRANSCRIBE TRANSCRIBE_WINDOWS REVISE_TRANSCRIPT "
-            "IDENTIFY_LANGUAGE ALIGN CHAT"
+            "IDENTIFY_LANGUAGE ALIGN CHAT GENERATE_VIDEO"
         ),
         "Feature": (
             "WORD_TIMESTAMPS SEGMENT_TIMESTAMPS AUTO_LANGUAGE DIARIZATION TRANSLATION PROMPT "
@@ -112,6 +112,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "StreamTranscriber": "stream_transcribe",
         "Transcriber": "transcribe",
         "TranscriptReviser": "revise",
+        "VideoGenerator": "generate_video",
         "WindowTranscriber": "transcribe_windows",
     },
     "requests": {
@@ -128,6 +129,9 @@ PUBLIC: dict[str, dict[str, str]] = {
             "audio model task language prompt temperature word_timestamps segment_timestamps "
             "diarization allowed_languages"
         ),
+        "VideoProgress": "stage share step steps",
+        "VideoRequest": "image prompt seconds width height rate seed target key model",
+        "VideoStage": "LOADING PREPARING GENERATING DECODING ENCODING",
         "Window": "pcm language allowed_languages word_timestamps is_final",
         "WindowsRequest": "windows model",
     },
@@ -174,7 +178,8 @@ PUBLIC: dict[str, dict[str, str]] = {
         "Fail": "error items gap",
         "FakeTranscriber": (
             "name running requests models start close called settled transcribe "
-            "stream_transcribe transcribe_windows align identify_language chat stream_chat"
+            "stream_transcribe transcribe_windows align identify_language chat stream_chat "
+            "generate_video"
         ),
         "Hang": "items",
         "Outcome": "",
@@ -190,6 +195,9 @@ PUBLIC: dict[str, dict[str, str]] = {
     "testing.live": {
         "LiveConformance": "",
     },
+    "testing.pictures": {
+        "picture_of": "",
+    },
     "testing.plugin": {
         "fake_transcriber": "",
         "loop_lag": "",
@@ -202,6 +210,9 @@ PUBLIC: dict[str, dict[str, str]] = {
         "LiveProvider": "live_transcribe",
         "LiveStream": "aclose",
         "StreamingProvider": "stream_transcribe",
+    },
+    "testing.video": {
+        "VideoConformance": "scene",
     },
     "testing.windows": {
         "WindowsConformance": "window",

@@ -37,12 +37,17 @@ from junctor.core.testing.lag import LoopLag
 from junctor.core.testing.live import LiveConformance
 from junctor.core.testing.revision import RevisionConformance
 from junctor.core.testing.streams import EventStream, StreamingProvider
+from junctor.core.testing.video import VideoConformance
 from junctor.core.testing.windows import WindowsConformance
 from junctor.core.transcripts import Transcript, TranscriptDelta
 
 
 class ProviderConformance(
-    LiveConformance, WindowsConformance, AlignmentConformance, RevisionConformance
+    LiveConformance,
+    WindowsConformance,
+    AlignmentConformance,
+    RevisionConformance,
+    VideoConformance,
 ):
     """The whole suite; subclass it, name the subclass `Test…`, and give `provider` and `clip`."""
 

@@ -2,7 +2,7 @@
 A provider that does as it is told and remembers what it was asked.
 
 It serves whole recordings, streams, languages and chat, so that policy, dispatch and contracts are
-tested without an engine; windows and alignments too, once a card claims them::
+tested without an engine; windows, alignments and videos too, once a card claims them::
 
     fake = FakeTranscriber(script=[Fail(error), Hang()], then=Say("good morning"))
 
@@ -12,10 +12,10 @@ The first call fails, the second never ends, every further one says good morning
 import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from statistics import geometric_mean
-from typing import Literal
+from typing import Final, Literal
 
 from attrs import define, frozen
 
@@ -30,6 +30,9 @@ from junctor.core.requests import (
     Identification,
     IdentifyRequest,
     TranscribeRequest,
+    VideoProgress,
+    VideoRequest,
+    VideoStage,
     Window,
     WindowsRequest,
 )
@@ -50,7 +53,11 @@ _SERVED = (
     Capability.CHAT,
 )
 
-Request = TranscribeRequest | WindowsRequest | AlignRequest | IdentifyRequest | ChatRequest
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+
+Request = (
+    TranscribeRequest | WindowsRequest | AlignRequest | IdentifyRequest | ChatRequest | VideoRequest
+)
 
 
 @frozen
@@ -286,6 +293,35 @@ class FakeTranscriber:
             yield writer.chunk(Delta(), finish="stop")
             yield writer.usage(Usage.of(_turns(request), words))
 
+    async def generate_video(
+        self, request: VideoRequest, report: Callable[[VideoProgress], None], /
+    ) -> None:
+        """
+        Do the next step; each word is a tenth of the work, then a grey and silent video is written.
+
+        Raises:
+            ProviderRejectedError: no card has the model, the picture is no PNG, or the target
+                cannot be written.
+
+        """
+        with self._track(Capability.GENERATE_VIDEO, request):
+            is_known = any(card.id == request.model for card in self._cards)
+            if not is_known or not request.image.startswith(_PNG):
+                raise self._rejected(request)
+            step, share = self._next(), 0.0
+            report(VideoProgress(stage=VideoStage.LOADING, share=share))
+            async for _ in _perform(step):
+                share = min(0.9, share + 0.1)
+                report(VideoProgress(stage=VideoStage.GENERATING, share=share))
+            try:
+                await asyncio.to_thread(_film, request)
+            except OSError as exc:
+                raise self._rejected(request) from exc
+            report(VideoProgress(stage=VideoStage.ENCODING, share=1.0))
+
+    def _rejected(self, request: VideoRequest) -> ProviderRejectedError:
+        return ProviderRejectedError("Not this video.", provider=self._name, model=request.model)
+
     def _next(self) -> Step:
         return self.script.popleft() if self.script else self.then
 
@@ -350,6 +386,20 @@ def _found(request: AlignRequest, said: Sequence[str]) -> Alignment:
     return Alignment(
         words=words, confidence=geometric_mean(word.confidence or 0.0 for word in words)
     )
+
+
+def _film(request: VideoRequest) -> None:
+    """Write a video of one grey, without a sound."""
+    import numpy as np
+
+    from junctor.core.video.mp4 import Mp4Writer
+
+    size = {"width": request.width, "height": request.height}
+    with Mp4Writer(request.target, **size, rate=request.rate) as video:
+        frame = np.full((request.height, request.width, 3), 128, np.uint8)
+        for _ in range(request.seconds * request.rate):
+            video.frame(frame)
+        video.sound(np.zeros((2, 48_000 * request.seconds), np.float32))
 
 
 def _turns(request: ChatRequest) -> int:

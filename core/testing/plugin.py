@@ -13,7 +13,7 @@ from junctor.core.testing.lag import LoopLag
 pytest.register_assert_rewrite(
     *(
         f"junctor.core.testing.{name}"
-        for name in ("alignment", "basics", "conformance", "live", "revision", "windows")
+        for name in ("alignment", "basics", "conformance", "live", "revision", "video", "windows")
     )
 )
 
