@@ -6,7 +6,8 @@ Every error junctor raises on purpose.
     JunctorError
     ├── RequestError                  the caller can mend it
     │   ├── InvalidRequestError       a field is wrong; `param` names it
-    │   │   └── ContextLengthError    more tokens than any candidate takes
+    │   │   ├── ContextLengthError    more tokens than any candidate takes
+    │   │   └── PictureError          a picture is not usable, or not to be had
     │   ├── UnsupportedOptionError    well formed, but no candidate can do it
     │   ├── MediaError                the upload is not usable audio
     │   ├── TooLargeError             more bytes than allowed
@@ -101,6 +102,13 @@ class ContextLengthError(InvalidRequestError):
         super().__init__(message, param="max_tokens" if is_answer_long else "messages")
         self.needed = needed
         self.limit = limit
+
+
+class PictureError(InvalidRequestError):
+    """The picture of a video is broken, too large, not of a kind that is taken, or not there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="image.url")
 
 
 class UnsupportedOptionError(RequestError):

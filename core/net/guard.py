@@ -119,14 +119,17 @@ class GuardedClient:
         async with self._sent("POST", target, headers, body, within) as response:
             return _answer(response, await _read(response, MAX_ANSWER))
 
-    async def get(self, url: str, *, max_bytes: int, within: float) -> GuardedAnswer:
+    async def get(
+        self, url: str, *, max_bytes: int, within: float, max_hops: int = MAX_HOPS
+    ) -> GuardedAnswer:
         """
-        Fetch a document, following up to three redirects, each judged like the first URL.
+        Fetch a document; each redirect on the way is judged like the first URL.
 
         Args:
             url: as the caller gave it.
             max_bytes: largest body.
             within: seconds for everything.
+            max_hops: redirects that are followed; with 0 the first one is refused.
 
         Raises:
             UrlError: it, or what it redirects to, is refused, too large or not to be reached.
@@ -135,20 +138,20 @@ class GuardedClient:
         loop = asyncio.get_running_loop()
         until = loop.time() + within
         target = await self._first(url)
-        for _ in range(MAX_HOPS + 1):
+        for hop in range(max_hops + 1):
             left = max(0.001, until - loop.time())
             async with self._sent("GET", target, {}, None, left) as response:
                 where = response.headers.get("Location")
                 if response.status not in _REDIRECTS or where is None:
-                    body = await _read(response, max_bytes + 1)
-                    if len(body) > max_bytes:
-                        raise UrlError(
-                            f"What the URL names is larger than the {max_bytes} bytes allowed.",
-                            reason="too_large",
-                        )
-                    return _answer(response, body)
-                target = self._parsed(where, None, base=target)
-        raise UrlError(f"The URL redirects more than {MAX_HOPS} times.", reason="url")
+                    return _answer(response, await _whole(response, max_bytes))
+                if hop < max_hops:
+                    target = self._parsed(where, None, base=target)
+        raise UrlError(
+            f"The URL redirects more than {max_hops} times."
+            if max_hops
+            else "The URL redirects. Send the one that it leads to.",
+            reason="url",
+        )
 
     async def close(self) -> None:
         """Close every connection; a second call does nothing, a later request opens it again."""
@@ -270,6 +273,16 @@ def _fault(exc: Exception) -> UrlError:
         if isinstance(exc, kind):
             return UrlError(f"The server behind the URL {what}.", reason=reason)
     return UrlError("The server behind the URL could not be reached.", reason="connection")
+
+
+async def _whole(response: "aiohttp.ClientResponse", most: int) -> bytes:
+    if (response.content_length or 0) <= most:
+        body = await _read(response, most + 1)
+        if len(body) <= most:
+            return body
+    raise UrlError(
+        f"What the URL names is larger than the {most} bytes allowed.", reason="too_large"
+    )
 
 
 async def _read(response: "aiohttp.ClientResponse", most: int) -> bytes:

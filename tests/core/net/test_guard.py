@@ -249,6 +249,25 @@ async def test_get_too_large(client, upstream) -> None:
     assert await reason(call) == "too_large"
 
 
+async def test_get_too_large_as_declared(client, upstream) -> None:
+    """What says that it is over the cap is refused before it is read."""
+    upstream.script(Mode(body=b"x" * 100, fault="drip"))
+    call = client.get(upstream.base_url, max_bytes=50, within=patience("timeout"))
+
+    assert await reason(call) == "too_large"
+
+
+async def test_get_without_redirects(client, upstream) -> None:
+    """A caller may have none followed, and none is even looked at."""
+    headers = (("location", "http://10.0.0.1/"),)
+    upstream.script(Mode(status=302, headers=headers, body=b""), "ok")
+    with pytest.raises(UrlError, match="The URL redirects") as caught:
+        await client.get(upstream.base_url, max_bytes=1000, within=5, max_hops=0)
+    answer = await client.get(upstream.base_url, max_bytes=1000, within=5, max_hops=0)
+
+    assert (caught.value.reason, answer.status) == ("url", 200)
+
+
 async def test_no_proxy_from_the_environment(upstream, monkeypatch) -> None:
     """A proxy would resolve names by itself, and reach what we must not."""
     monkeypatch.setenv("http_proxy", upstream.base_url)
