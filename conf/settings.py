@@ -430,12 +430,12 @@ class Tokens(Base, frozen=True, kw_only=True):
 
 
 class Artefacts(Base, frozen=True, kw_only=True):
-    """`[artefacts]`: uploads of jobs, results and remembered answers, kept in `data_dir`."""
+    """`[artefacts]`: uploads of jobs, results, videos and remembered answers, kept until their time."""
 
     retention_hours: Annotated[float, Meta(ge=0)] = 24.0
     """How long they are kept where the request does not say."""
     max_bytes: Count = 10 * 1024 * 1024 * 1024
-    """Content kept at the same time, all of it together; more is answered 503."""
+    """Content kept at the same time, all of it in `data_dir` or the database; more is answered 503."""
     proof_ttl: Seconds = 90 * 86_400.0
     """Time for which the record of a deletion is kept: hash, size and times, no content."""
 

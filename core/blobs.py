@@ -2,12 +2,16 @@
 Files of artefacts: whole or absent, for our user alone, each named by the time it is due.
 
 The time in the name lets a folder be cleared while the database is away. Everything here blocks;
-`junctor.core.artefacts` calls it in threads.
+`junctor.core.stores` calls it in threads.
 """
 
+import hashlib
+import io
 import os
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -59,24 +63,55 @@ class Blobs:
         found = (NAME.fullmatch(path.name) for path in sorted(self._folder.iterdir()))
         return [Blob(one[2], int(one[1], 16)) for one in found if one and not one[3]]
 
-    def write(self, blob: Blob, data: bytes) -> None:
-        """Write a file that nobody sees before it is whole; raises OSError, and then it is not."""
+    def write(self, blob: Blob, data: bytes) -> str:
+        """Write a file and return its SHA-256, hexadecimal; OSError, and then it is not there."""
+        digest = hashlib.sha256(data).hexdigest()
+        with self._written(blob) as out:
+            out.write(data)
+        return digest
+
+    def take(self, blob: Blob, source: Path) -> tuple[str, int]:
+        """
+        Take another file's content, by a link to it or, from another file system, by a copy.
+
+        Returns:
+            Its SHA-256, hexadecimal, and its bytes.
+
+        Raises:
+            OSError: it cannot be read or stored, and then it is not there; `source` stays.
+
+        """
+        with opened(source) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+            try:
+                os.fchmod(file.fileno(), 0o600)
+                (self._folder / blob.file_name).hardlink_to(source)
+            except OSError:
+                file.seek(0)
+                with self._written(blob) as out:
+                    shutil.copyfileobj(file, out)
+        return digest, size
+
+    def read(self, blob: Blob, start: int, size: int) -> bytes:
+        """Return `size` bytes of the content from `start` on, fewer at its end; raises OSError."""
+        with opened(self._folder / blob.file_name) as file:
+            file.seek(start)
+            return file.read(size)
+
+    @contextmanager
+    def _written(self, blob: Blob) -> Iterator[io.BufferedWriter]:
+        """Give out a file that nobody sees before it is whole."""
         path = self._folder / blob.file_name
         part = path.with_name(f"{path.name}.part")
         try:
             file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(file, "wb", buffering=0) as out:
-                left = memoryview(data)
-                while left:
-                    left = left[out.write(left) :]
+            with os.fdopen(file, "wb") as out:
+                yield out
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-
-    def read(self, blob: Blob) -> bytes:
-        """Return the content; raises OSError."""
-        return (self._folder / blob.file_name).read_bytes()
 
     def remove(self, blobs: Iterable[Blob]) -> set[str]:
         """Remove files; return the artefacts of which nothing is there any more."""
@@ -93,3 +128,8 @@ class Blobs:
     def remove_expired(self, now: int) -> None:
         """Remove the files that are due at `now`, going by their names alone."""
         self.remove(blob for blob in self.all() if blob.expires_at <= now)
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """Open a file to be read, a link to one never; raises OSError."""
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")

@@ -1,12 +1,16 @@
 """Artefacts as they are stored, and the statements over them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, convert, structs
 
 from junctor.core.storage.database import Database
 
 COLUMNS = "id, store, team, name, sha256, size, created_at, expires_at, deleted_at"
+ADD = f"""
+    INSERT INTO artefacts ({COLUMNS})
+    VALUES (:id, :store, :team, :name, :sha256, :size, :created_at, :expires_at, :deleted_at)
+"""  # noqa: S608 - a constant of ours
 
 
 class ArtefactRow(Struct, frozen=True, array_like=True):
@@ -14,7 +18,7 @@ class ArtefactRow(Struct, frozen=True, array_like=True):
 
     id: str
     store: str
-    """The folder that has the content."""
+    """What has the content: the name of a folder, or `database`."""
     team: str
     name: str
     sha256: str
@@ -34,17 +38,12 @@ class ArtefactTable:
 
     async def add(self, row: ArtefactRow) -> None:
         """Insert `row`."""
-        sql = f"""
-            INSERT INTO artefacts ({COLUMNS})
-            VALUES (:id, :store, :team, :name, :sha256, :size, :created_at, :expires_at,
-                    :deleted_at)
-        """  # noqa: S608 - a constant of ours
-        await self._database.write(sql, [structs.asdict(row)])
+        await self._database.write(ADD, [structs.asdict(row)])
 
-    async def find(self, artefact: str, *, team: str) -> ArtefactRow | None:
-        """Return one row, whether or not its content is still there."""
-        sql = f"SELECT {COLUMNS} FROM artefacts WHERE id = :id AND team = :team"  # noqa: S608
-        rows = await self._database.fetch(sql, id=artefact, team=team)
+    async def find(self, artefact: str) -> ArtefactRow | None:
+        """Return one row, whosever it is and whether or not its content is still there."""
+        sql = f"SELECT {COLUMNS} FROM artefacts WHERE id = :id"  # noqa: S608 - as above
+        rows = await self._database.fetch(sql, id=artefact)
         return convert(rows[0], ArtefactRow) if rows else None
 
     async def due(self, store: str, now: int, *, limit: int) -> list[ArtefactRow]:
@@ -69,24 +68,38 @@ class ArtefactTable:
         await self._database.write(sql, [{"before": before}])
 
     async def held(self, store: str) -> tuple[int, int | None]:
-        """Return how many bytes the folder should hold, and when the next of them expire."""
+        """Return how many bytes the store should hold, and when the next of them expire."""
         sql = """
             SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT), MIN(expires_at) FROM artefacts
             WHERE store = :store AND deleted_at IS NULL
         """
         return convert((await self._database.fetch(sql, store=store))[0], tuple[int, int | None])
 
-    async def next_expiry(self, store: str) -> int | None:
-        """Return when the next content expires, None when there is none."""
-        sql = "SELECT MIN(expires_at) FROM artefacts WHERE store = :store AND deleted_at IS NULL"
-        return convert((await self._database.fetch(sql, store=store))[0][0], int | None)
-
-    async def kept(self, store: str, artefacts: Sequence[str]) -> set[str]:
-        """Return those of `artefacts` that the folder is to keep."""
-        names = {f"id{number}": one for number, one in enumerate(artefacts)}
-        marks = ", ".join(f":{name}" for name in names)
+    async def kept(self, store: str, artefacts: Iterable[str]) -> set[str]:
+        """Return those of `artefacts` that the store is to keep."""
+        marks, names = _listed(artefacts)
         sql = f"""
             SELECT id FROM artefacts
             WHERE store = :store AND deleted_at IS NULL AND id IN ({marks})
         """  # noqa: S608 - names of ours
         return {str(row[0]) for row in await self._database.fetch(sql, store=store, **names)}
+
+    async def alive(
+        self, artefacts: Iterable[str], *, team: str, stores: Iterable[str], now: int
+    ) -> set[str]:
+        """Return those of `artefacts` that are the team's, in one of `stores` and not over."""
+        ids, names = _listed(artefacts)
+        places, more = _listed(stores, "store")
+        sql = f"""
+            SELECT id FROM artefacts
+            WHERE team = :team AND deleted_at IS NULL AND expires_at > :now
+              AND id IN ({ids}) AND store IN ({places})
+        """  # noqa: S608 - names of ours
+        rows = await self._database.fetch(sql, team=team, now=now, **names, **more)
+        return {str(row[0]) for row in rows}
+
+
+def _listed(values: Iterable[str], name: str = "id") -> tuple[str, dict[str, str]]:
+    """Return the marks of a list in a statement, and its parameters; of an empty one, no value."""
+    parameters = {f"{name}{number}": one for number, one in enumerate(values)}
+    return ", ".join(f":{one}" for one in parameters) or "NULL", parameters

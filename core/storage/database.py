@@ -1,7 +1,7 @@
 """The database: a handful of plain statements over SQLite or Postgres."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,10 @@ class Driver(Protocol):
 
     async def write(self, sql: str, rows: Sequence[Parameters], /) -> int:
         """Run one statement for each of `rows` in one transaction; return the rows changed."""
+        ...
+
+    async def write_all(self, statements: AsyncIterable[tuple[str, Parameters]], /) -> None:
+        """Run statements as they come, all of them in one transaction."""
         ...
 
     async def revision(self) -> str | None:
@@ -66,6 +70,11 @@ class Database:
     def __init__(self, url: str) -> None:
         self._driver = _driver(url)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is a server that processes on several hosts may have in common."""
+        return not isinstance(self._driver, SqliteDriver)
+
     async def upgrade(self) -> None:
         """
         Bring the schema to the newest revision; a single SELECT when it is there already.
@@ -105,6 +114,19 @@ class Database:
 
         """
         return await self._driver.write(sql, rows)
+
+    async def write_all(self, statements: AsyncIterable[tuple[str, Parameters]]) -> None:
+        """
+        Run statements in one transaction, all or none, however this process ends.
+
+        On Postgres each is sent as it comes, and a connection is taken until the last one has;
+        SQLite, whose one thread others wait for, collects them before.
+
+        Raises:
+            OverloadedError: as in `write`; what `statements` raises, but for OSError, goes on.
+
+        """
+        await self._driver.write_all(statements)
 
     async def close(self) -> None:
         """Let go of every connection; a second call does nothing."""

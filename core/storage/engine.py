@@ -1,6 +1,6 @@
 """Postgres through SQLAlchemy's async engine; imported only where such a URL is configured."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy import text
@@ -47,6 +47,12 @@ class EngineDriver:
             # A list makes asyncpg run many statements at once, and then it counts no rows.
             parameters = rows if len(rows) > 1 else rows[0]
             return (await connection.execute(text(sql), parameters)).rowcount
+
+    async def write_all(self, statements: AsyncIterable[tuple[str, Mapping[str, object]]]) -> None:
+        """Run statements as they come, all of them in one transaction."""
+        async with self._begin() as connection:
+            async for sql, parameters in statements:
+                await connection.execute(text(sql), parameters)
 
     async def revision(self) -> str | None:
         """Return the revision of the schema, None when there is none yet."""

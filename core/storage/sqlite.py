@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -46,6 +46,17 @@ class SqliteDriver:
                 return db.executemany(sql, rows).rowcount
 
         return await self._run(work)
+
+    async def write_all(self, statements: AsyncIterable[tuple[str, Mapping[str, object]]]) -> None:
+        """Collect statements and run them in one transaction."""
+        collected = [one async for one in statements]
+
+        def work(db: sqlite3.Connection) -> None:
+            with _transaction(db):
+                for sql, parameters in collected:
+                    db.execute(sql, parameters)
+
+        await self._run(work)
 
     async def revision(self) -> str | None:
         """Return the revision of the schema, None without one or a file; `ConfigError` if unusable."""

@@ -83,9 +83,9 @@ class Artefact(Table, table=True):
     __table_args__ = (Index(None, "store", "deleted_at", "expires_at"),)
 
     id: str = Field(primary_key=True)
-    """Part of the name of its file: 128 random bits."""
+    """128 random bits; part of the name of its file, if it is one."""
     store: str
-    """Which folder has the content: several servers may share one database."""
+    """What has the content: the folder of one of several servers, or `database`."""
     team: str
     name: str
     """What it is, in words of ours; nothing of a caller."""

@@ -15,6 +15,7 @@ from junctor.core.artefacts import Artefacts
 from junctor.core.errors import InvalidRequestError, OverloadedError, ProviderTimeoutError
 from junctor.core.idempotency import Call, Idempotency, request_digest
 from junctor.core.storage.database import Database
+from tests.fakes.artefacts import emptied
 from tests.fakes.clock import Clock
 from tests.fakes.databases import gone
 from tests.fakes.disks import full_at
@@ -295,6 +296,24 @@ async def test_two_servers(keys: Idempotency, elsewhere: Idempotency) -> None:
         (b"there", False),
         ProviderTimeoutError,
     )
+
+
+@pytest.mark.tools
+async def test_remembered_by_all_servers(tmp_path: Path, postgres_url: str, clock: Clock) -> None:
+    """On a Postgres that servers share, each gives out what another one remembered."""
+    database = await emptied(postgres_url)
+    found = []
+    for name in ("here", "there"):
+        artefacts = Artefacts(tmp_path / name, database, clock=clock)
+        await artefacts.open()
+        keys = Idempotency(database, artefacts, clock=clock)
+        await keys.open()
+        found.append(await keys.answer(CALL, ready(name.encode())))
+        await keys.close()
+        await artefacts.close()
+    await database.close()
+
+    assert found == [(b"here", False), (b"here", True)]
 
 
 HELD = """

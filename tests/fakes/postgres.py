@@ -35,6 +35,23 @@ def postgres() -> Iterator[str]:
             _run("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop", user=user)
 
 
+@contextmanager
+def room_for(url: str, size: int) -> Iterator[None]:
+    """
+    Connections that begin meanwhile cannot let a file grow beyond `size` bytes: a full disk.
+
+    More than the 16 MB of a piece of Postgres' own log. Its user may set this, root may not have to.
+    """
+    folder = url.partition("host=")[2]
+    server = Path(folder, "data", "postmaster.pid").read_text().split()[0]
+    user = NOBODY if os.geteuid() == 0 else None
+    _run("prlimit", "--pid", server, f"--fsize={size}:", user=user)
+    try:
+        yield
+    finally:
+        _run("prlimit", "--pid", server, "--fsize=unlimited:", user=user)
+
+
 def _run(name: str, *arguments: str, user: int | None) -> None:
     path = program(name)
     assert path is not None

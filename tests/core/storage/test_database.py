@@ -2,6 +2,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +22,23 @@ async def test_rows_come_back(database: Database) -> None:
     await KeyTable(database).add(KEY)
 
     assert await KeyTable(database).find("abcdefgh") == KEY
+
+
+async def test_all_or_none(database: Database) -> None:
+    """Statements of several kinds are one transaction: what fails half-way was never begun."""
+    sql = "INSERT INTO artefact_chunks (artefact, number, data) VALUES (:id, 0, :data)"
+
+    async def statements(*ids: str) -> AsyncIterator[tuple[str, dict[str, object]]]:
+        for one in ids:
+            yield sql, {"id": one, "data": one.encode()}
+        yield "UPDATE artefact_chunks SET number = 1", {}
+
+    await database.write_all(statements("a", "b"))
+    with pytest.raises(sqlite3.IntegrityError):
+        await database.write_all(statements("c", "c"))
+    found = await database.fetch("SELECT artefact, number, data FROM artefact_chunks")
+
+    assert (found, database.is_shared) == ([("a", 1, b"a"), ("b", 1, b"b")], False)
 
 
 async def test_upgrade_twice(database: Database) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from sqlalchemy.exc import IntegrityError
 
 from junctor.conf.settings import Settings
 from junctor.core.accounts import Accounts
@@ -130,6 +131,24 @@ async def test_stores(database: Database, tmp_path: Path) -> None:
         1,
         (b"answer", False),
     )
+
+
+async def test_all_or_none(database: Database) -> None:
+    """Statements of several kinds are one transaction: what fails half-way was never begun."""
+    sql = "INSERT INTO artefact_chunks (artefact, number, data) VALUES (:id, 0, :data)"
+
+    async def statements(*ids: str) -> AsyncIterator[tuple[str, dict[str, object]]]:
+        for one in ids:
+            yield sql, {"id": one, "data": one.encode()}
+        yield "UPDATE artefact_chunks SET number = 1", {}
+
+    await database.write("DELETE FROM artefact_chunks", [{}])
+    await database.write_all(statements("a", "b"))
+    with pytest.raises(IntegrityError):
+        await database.write_all(statements("c", "c"))
+    found = await database.fetch("SELECT artefact, number, data FROM artefact_chunks ORDER BY 1")
+
+    assert (found, database.is_shared) == ([("a", 1, b"a"), ("b", 1, b"b")], True)
 
 
 async def test_audit(database: Database, tmp_path: Path) -> None:
