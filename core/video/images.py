@@ -26,7 +26,7 @@ _ORIENTATION: Final = 0x0112
 _MP_ENTRIES: Final = 0xB002
 """The tag that lists the pictures in a JPG: CIPA DC-007, 5.2.3."""
 _SCAN: Final = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]")
-_MAX_SCANS: Final = 100
+_MAX_SCANS: Final = 32
 """
 Passes over a progressive JPEG; encoders make about ten. A scan may be a few bytes of file and yet
 cost a pass over all pixels, so that a file of 25 MB could keep a processor busy for minutes.
