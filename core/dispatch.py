@@ -145,11 +145,12 @@ class Deadline(Struct, frozen=True, kw_only=True):
         except TimeoutError as exc:
             raise DeadlineExceededError(seconds=self.seconds) from exc
 
-    def share(self, policy: Policy, *, is_last: bool) -> float:
+    def share(self, policy: Policy, *, is_last: bool, longest: float | None = None) -> float:
         """Return the event-loop time by which a candidate must have begun to answer."""
         if is_last:
             return self.at
-        budget = min(policy.max_attempt, self.remaining * policy.attempt_share)
+        longest = policy.max_attempt if longest is None else longest
+        budget = min(longest, self.remaining * policy.attempt_share)
         return asyncio.get_running_loop().time() + budget
 
 
@@ -163,6 +164,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """Written as the work goes on."""
     is_live: bool = False
     """Whether it is a live session: the deadline is that of its first item alone."""
+    longest: float | None = None
+    """Longest time for one attempt, seconds, where `policy.max_attempt` is not meant for it."""
     is_optional: bool = False
     """Whether others have, or may give, an answer without it: it may not use up their time."""
 
@@ -237,7 +240,9 @@ class Dispatcher:
                     candidate.card, is_fallback=number > 0 or order.blank.is_fallback
                 )
                 is_last = number == last and not order.is_optional
-                first_by = order.deadline.share(self.policy, is_last=is_last)
+                first_by = order.deadline.share(
+                    self.policy, is_last=is_last, longest=order.longest
+                )
                 price = candidate.card.price_of(order.blank.capability)
                 order.trace.price = price
                 output_price = candidate.card.output_price

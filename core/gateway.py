@@ -7,6 +7,7 @@ A router decodes, calls the gateway, and encodes; the gateway knows nothing of H
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import TypedDict, cast
 
 from attrs import field, frozen
@@ -20,6 +21,7 @@ from junctor.core.cards import Capability, Feature, Tier
 from junctor.core.chat.serving import Asked, Conversing
 from junctor.core.dispatch import Deadline
 from junctor.core.errors import OverloadedError
+from junctor.core.generations import Generated, Generating, Told, VideoAsked, planned
 from junctor.core.ledger import Ledger
 from junctor.core.limits import ConcurrencyLimiter, RateLimiter, RateState
 from junctor.core.load import Held, Load
@@ -114,7 +116,8 @@ class Gateway:
         Let a run of a durable job in, whose submission was admitted before.
 
         No rate or concurrency of the team is used up, for its queue bounds it. What an earlier run
-        of the job had settled before it was interrupted is not charged again.
+        of the job had settled before it was interrupted is not charged again, in whatever process
+        that was: all runs settle under one id, of which the database keeps the first.
 
         Args:
             principal: whose job it is.
@@ -131,7 +134,11 @@ class Gateway:
         held, snapshot = self._entered()
         try:
             reservation = self.ledger.reserve(
-                request_id=request_id, principal=principal, contract=contract, operation=operation
+                request_id=request_id,
+                principal=principal,
+                contract=contract,
+                operation=operation,
+                charge_id=f"job:{request_id}",
             )
         except BaseException:
             await held.release()
@@ -175,15 +182,17 @@ class Gateway:
             data,
             filename=filename,
             max_seconds=bounds.max_audio_seconds,
-            slots=self._slots(bounds.max_concurrent_decodes),
+            slots=self.decode_slots(ticket),
             bound=ticket.deadline.enforced,
         )
         ticket.frames, ticket.sample_rate = clip.frames, clip.rate
         ticket.reservation.hold(clip.seconds)
         return clip
 
-    def _slots(self, number: int) -> asyncio.Semaphore:
+    def decode_slots(self, ticket: Ticket) -> asyncio.Semaphore:
+        """Return what bounds how many uploads are decoded at the same time."""
         # A reload may change the number; the old semaphore goes with those who wait at it.
+        number = ticket.snapshot.settings.limits.max_concurrent_decodes
         if number not in self._decodes:
             self._decodes.clear()
             self._decodes[number] = asyncio.Semaphore(number)
@@ -234,6 +243,25 @@ class Gateway:
 
     def _conversing(self, ticket: Ticket, asked: Asked, wish: Wish) -> Conversing:
         return Conversing(ticket=ticket, hooks=self.hooks, asked=asked, wish=wish)
+
+    def video_plan(self, ticket: Ticket, wish: Wish) -> Plan:
+        """
+        Return the plan of a video.
+
+        Raises:
+            JunctorError: nobody can serve it; what `junctor.core.policy.refusal` says.
+
+        """
+        return planned(ticket, self.hooks, wish)
+
+    async def generate_video(
+        self, ticket: Ticket, asked: VideoAsked, wish: Wish, *, folder: Path, told: Told
+    ) -> Generated:
+        """Make a video in the folder `folder`, which is the caller's; errors as in `transcribe`."""
+        generating = Generating(
+            ticket=ticket, hooks=self.hooks, asked=asked, wish=wish, folder=folder, told=told
+        )
+        return await generating.run()
 
     def live_plan(self, ticket: Ticket, request: LiveRequest, choice: Choice) -> Plan:
         """

@@ -115,6 +115,11 @@ class Runtime:
         return self._settings
 
     @property
+    def folder(self) -> Path:
+        """The data folder, which is this process's own."""
+        return data_folder(self._settings.storage)
+
+    @property
     def gateway(self) -> Gateway:
         """The gateway; there is none before `open`."""
         if self._gateway is None:

@@ -20,7 +20,7 @@ from junctor.core.plugin_status import Stage, refuse_failures
 from junctor.core.plugins import Plugins
 from junctor.core.runtime import Runtime
 from junctor.core.telemetry import Telemetry
-from junctor.routers import chat, demo, openai, speech_to_text, system, thai_asr
+from junctor.routers import chat, demo, ltx_video, openai, speech_to_text, system, thai_asr
 from junctor.routers.errors import error_handler, refusal_of
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.shortcuts import with_shortcuts
@@ -45,6 +45,7 @@ def create_app(settings: Settings, *, plugins: Plugins | None = None) -> Litesta
     telemetry = Telemetry(settings.telemetry, version=system.server_version())
     runtime = Runtime(settings, plugins, telemetry=telemetry, complaints=complaints)
     speech_to_text.register_jobs(runtime)
+    ltx_video.register_jobs(runtime)
     telemetry.metrics.watch_breakers(runtime.health.states)
     telemetry.metrics.watch_latencies(runtime.health.slowness)
     app = _with_plugins(runtime, settings)
@@ -70,6 +71,7 @@ def _with_plugins(runtime: Runtime, settings: Settings) -> Litestar:
         *chat.routers(),
         speech_to_text.router(),
         *thai_asr.routers(),
+        *ltx_video.routers(),
         demo.router(),
         system.router(has_metrics=settings.telemetry.metrics),
     ]

@@ -30,6 +30,9 @@ from junctor.core.storage.jobs import JobRow, JobTable
 
 T = TypeVar("T")
 
+AHEAD = 32
+"""Jobs of each queue that DBOS is told of before they begin: it takes 4 ms of CPU to tell it of one,
+and as long to make it forget one that is cancelled. Twice a queue's concurrency, where that is more."""
 DEFAULT_QUEUE = "default"
 VIDEO_QUEUE = "video"
 MAX_PAGE = 1000
@@ -73,7 +76,6 @@ class Jobs:
         self._now = now
         self._chosen = queues
         self._works: dict[str, Work] = {}
-        self._fresh: list[tuple[str, str, int]] = []
         self._news = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._thread: ThreadPoolExecutor | None = None
@@ -123,10 +125,10 @@ class Jobs:
         is_shared = not database_url(self._settings().storage).startswith("sqlite")
         self._check(is_shared=is_shared)
         table = JobTable(database)
-        runs = Runs(table, self._works, settings=self._settings, ended=self._ended, now=self._now)
+        runs = Runs(table, self._works, settings=self._settings, ended=self._end, now=self._now)
         self._opened = table, runs
         self._tasks.append(asyncio.create_task(self._purge()))
-        if is_shared or await table.unfinished():
+        if is_shared or await table.has_unfinished():
             self._start()
 
     async def drain(self, within: float) -> None:
@@ -196,7 +198,6 @@ class Jobs:
             raise ConcurrencyLimitedError(limit=bound)
         if not await self._table.add(row) and (known := await self._known(key, row.digest)):
             return known
-        self._fresh.append((row.id, queue, priority))
         self._start()
         return job_of(row)
 
@@ -264,6 +265,11 @@ class Jobs:
             self._counts = await self._table.counts()
         return self._counts
 
+    def works_on(self, queue: str) -> bool:
+        """Say whether this process does the jobs of a queue, or leaves them to others."""
+        chosen = self._worked_on()
+        return chosen is None or queue in chosen
+
     def _check(self, *, is_shared: bool) -> None:
         chosen = self._worked_on()
         if chosen is None:
@@ -316,6 +322,10 @@ class Jobs:
             )
         return None if known is None else job_of(known)
 
+    def _end(self) -> None:
+        self._news.set()
+        self._ended()
+
     def _start(self) -> None:
         """Have DBOS started and fed, unless it is."""
         self._news.set()
@@ -351,23 +361,33 @@ class Jobs:
                 await asyncio.sleep(AGAIN)
 
     async def _hand_over(self, durable: Durable) -> AsyncGenerator[None, None]:
-        """Give DBOS what it lacks, then what is new; yields after each round that went well."""
-        unfinished = await self._table.unfinished()
-        await self._blocking(lambda: durable.reconcile(unfinished))
-        swept = time.monotonic()
+        """Give DBOS what it lacks, then what comes next; yields after each round that went well."""
+        running = await self._table.running()
+        await self._blocking(lambda: durable.reconcile(running))
+        told: frozenset[str] = frozenset()
+        tended, swept = -HOUR, time.monotonic()
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings().jobs.poll_interval * TEND_POLLS):
-                    await self._news.wait()
+            pause = self._settings().jobs.poll_interval
             self._news.clear()
-            batch, self._fresh = self._fresh, []
+            foremost = await self._table.foremost(self._most_ahead())
+            batch = [job for job in foremost if job[0] not in told]
             await self._blocking(partial(durable.enqueue, batch))
-            await self._blocking(durable.reap)
-            await self._runs.stop_canceled()
-            yield
+            told = frozenset(job[0] for job in foremost)
+            if time.monotonic() - tended >= pause * TEND_POLLS:
+                tended = time.monotonic()
+                await self._blocking(durable.reap)
+                await self._runs.stop_canceled()
             if time.monotonic() - swept > HOUR:
                 swept = time.monotonic()
                 await self._blocking(durable.sweep)
+            yield
+            await asyncio.sleep(pause)  # DBOS does not look more often either
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause * TEND_POLLS):
+                    await self._news.wait()
+
+    def _most_ahead(self) -> int:
+        return max(AHEAD, 2 * max(self._settings().jobs.concurrencies().values()))
 
     async def _purge(self) -> None:
         while True:

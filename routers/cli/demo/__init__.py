@@ -6,13 +6,13 @@ eSpeak NG, sends them through every contract, and prints what came back and from
 that comes later adds a module with its `STEPS`.
 """
 
-from junctor.routers.cli.demo import chat, speech, thai_asr
+from junctor.routers.cli.demo import chat, speech, thai_asr, video
 from junctor.routers.cli.demo.server import running
 from junctor.routers.cli.demo.steps import Row, row_of
 
 __all__ = ["Row", "run"]
 
-STEPS = (*speech.STEPS, *thai_asr.STEPS, *chat.STEPS)
+STEPS = (*speech.STEPS, *thai_asr.STEPS, *chat.STEPS, *video.STEPS)
 
 
 def run() -> list[Row]:

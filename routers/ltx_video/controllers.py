@@ -1,0 +1,233 @@
+"""The paths of image to video: submit, look, list, cancel, delete."""
+
+import asyncio
+
+import msgspec
+from litestar import Router, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from litestar.types import ASGIApp
+
+from junctor.contracts.ltx_video import GenerationList
+from junctor.core.accounts import Principal
+from junctor.core.credentials import credential_of
+from junctor.core.errors import NotFoundError
+from junctor.core.faces import ERROR_FACE
+from junctor.core.gateway import Gateway
+from junctor.core.jobs import Job, JobState
+from junctor.core.presence import Attended
+from junctor.core.runtime import Runtime
+from junctor.core.tickets import Ticket
+from junctor.core.video.images import fit
+from junctor.core.video.sizes import size_of
+from junctor.core.visits import current_visit
+from junctor.routers.answers import Answer, Http, ticket_headers
+from junctor.routers.ltx_video import files
+from junctor.routers.ltx_video.errors import LTX_FACE
+from junctor.routers.ltx_video.forms import (
+    Asked,
+    digest_of,
+    idempotency_key,
+    read_generation,
+    wish_of,
+)
+from junctor.routers.ltx_video.rendering import generation, listed, payload_of, video_of
+from junctor.routers.ltx_video.sources import picture
+from junctor.routers.ltx_video.work import (
+    CONTRACT,
+    KIND,
+    PICTURE,
+    PICTURE_HOURS,
+    QUEUE,
+    Payload,
+    expiry,
+)
+from junctor.routers.uploads import read_body
+
+MAX_FIELDS = 256 * 1024
+"""Bytes of a body beside its picture."""
+PAGE = 50
+
+
+@post("/videos/generations", status_code=200)
+async def create_generation(
+    request: Http, gateway: NamedDependency[Gateway], runtime: NamedDependency[Runtime]
+) -> ASGIApp:
+    """Take a job over."""
+    ticket = await gateway.admit(
+        contract=CONTRACT, operation="generate", credential=credential_of(request.headers)
+    )
+    async with ticket:
+        bound = ticket.snapshot.settings.ltx_video.max_image_bytes
+        limit = bound * 4 // 3 + MAX_FIELDS
+        body = await read_body(request.scope["headers"], request.receive, ticket, limit=limit)
+        key = idempotency_key(request.headers)
+        async with Attended(request.receive):
+            job = await _submitted(body, key, ticket, runtime)
+        shown = generation(job, kept=await _kept([job], runtime))
+        return Answer(body=msgspec.json.encode(shown), headers=ticket_headers(ticket))
+
+
+async def _submitted(body: bytes, key: str | None, ticket: Ticket, runtime: Runtime) -> Job:
+    """Check a request as far as that goes without doing it, and take it over as a job."""
+    team = ticket.principal.team
+    digest = None if key is None else await asyncio.to_thread(digest_of, body)
+    if key and digest and (known := await runtime.jobs.known(team, key, digest)):
+        return known
+    wire, asked = read_generation(body)
+    _check_model(asked, ticket, runtime)
+    ticket.hold_video(asked.duration, queued=await runtime.jobs.unfinished_seconds(team))
+    stored = await _picture(wire.image.url, asked, ticket, runtime)
+    payload = Payload(
+        asked=asked,
+        picture=stored,
+        key_id=ticket.principal.key_id,
+        request_id=ticket.request_id,
+    )
+    return await runtime.jobs.submit(
+        KIND,
+        team=team,
+        payload=msgspec.to_builtins(payload),
+        queue=QUEUE,
+        priority=ticket.principal.limits.job_priority,
+        idempotency_key=key,
+        digest=digest,
+        seconds=asked.duration,
+    )
+
+
+def _check_model(asked: Asked, ticket: Ticket, runtime: Runtime) -> None:
+    """
+    Refuse what nobody can do.
+
+    Where others work on the queue, only they know what they serve: then any name that the settings
+    have is good, and a job that nobody serves fails.
+    """
+    wish = wish_of(asked, ticket)
+    settings = ticket.snapshot.settings
+    if runtime.jobs.works_on(QUEUE) or asked.model not in settings.models:
+        runtime.gateway.video_plan(ticket, wish)
+
+
+async def _picture(url: str, asked: Asked, ticket: Ticket, runtime: Runtime) -> str:
+    """Take the picture in, fit it, and store it; return its id."""
+    settings = ticket.snapshot.settings
+    data = await picture(
+        url,
+        runtime=runtime,
+        team=ticket.principal.team,
+        max_bytes=settings.ltx_video.max_image_bytes,
+        within=min(settings.ltx_video.fetch_timeout, ticket.deadline.remaining),
+    )
+    fitted = await fit(
+        data,
+        size_of(asked.aspect_ratio, asked.resolution),
+        max_pixels=settings.ltx_video.max_image_pixels,
+        slots=runtime.gateway.decode_slots(ticket),
+        bound=ticket.deadline.enforced,
+    )
+    return await runtime.artefacts.put(
+        fitted,
+        team=ticket.principal.team,
+        name=PICTURE,
+        expires_at=expiry(settings.ltx_video.retention_hours + PICTURE_HOURS),
+    )
+
+
+async def _caller(request: Http, gateway: Gateway, operation: str) -> Principal:
+    visit = current_visit()
+    visit.contract, visit.operation = CONTRACT, operation
+    principal = await gateway.accounts.authenticate(credential_of(request.headers))
+    visit.team = principal.team
+    await gateway.rates.hit(principal)
+    return principal
+
+
+async def _kept(jobs: list[Job], runtime: Runtime) -> set[str]:
+    """Return which of the artefacts that jobs name are still there."""
+    if not jobs:
+        return set()
+    ids = {video for job in jobs if (video := video_of(job))}
+    ids |= {payload_of(job).picture for job in jobs}
+    return await runtime.artefacts.kept(ids, team=jobs[0].team)
+
+
+async def _shown(job: Job, runtime: Runtime) -> Answer:
+    ids = {video} if (video := video_of(job)) else set()
+    kept = await runtime.artefacts.kept(ids, team=job.team) if ids else set()
+    ahead = await runtime.jobs.ahead(job) if job.state is JobState.QUEUED else None
+    return Answer(body=msgspec.json.encode(generation(job, kept=kept, ahead=ahead)))
+
+
+@get("/videos/{request_id:str}")
+async def show_generation(
+    request: Http,
+    gateway: NamedDependency[Gateway],
+    runtime: NamedDependency[Runtime],
+    request_id: FromPath[str],
+) -> ASGIApp:
+    """Tell how far a job is, and where its video lies once it is done."""
+    principal = await _caller(request, gateway, "generation")
+    return await _shown(await runtime.jobs.get(request_id, team=principal.team, kind=KIND), runtime)
+
+
+@get("/videos")
+async def list_generations(
+    request: Http,
+    gateway: NamedDependency[Gateway],
+    runtime: NamedDependency[Runtime],
+    before: FromQuery[str | None] = None,
+) -> ASGIApp:
+    """List the team's jobs, newest first."""
+    principal = await _caller(request, gateway, "generations")
+    page = await runtime.jobs.list(principal.team, kind=KIND, limit=PAGE, before=before)
+    kept = await _kept(page, runtime)
+    shown = tuple(listed(job, kept=kept) for job in page)
+    answer = GenerationList(data=shown, has_more=len(page) == PAGE)
+    return Answer(body=msgspec.json.encode(answer))
+
+
+@post("/videos/{request_id:str}/cancel", status_code=200)
+async def cancel_generation(
+    request: Http,
+    gateway: NamedDependency[Gateway],
+    runtime: NamedDependency[Runtime],
+    request_id: FromPath[str],
+) -> ASGIApp:
+    """Cancel a job; one that is over, or whose video is being put away, stays as it is."""
+    principal = await _caller(request, gateway, "cancel")
+    job = await runtime.jobs.get(request_id, team=principal.team, kind=KIND)
+    return await _shown(await runtime.jobs.cancel(job.id, team=principal.team), runtime)
+
+
+@delete("/videos/{request_id:str}", status_code=200)
+async def delete_generation(
+    request: Http,
+    gateway: NamedDependency[Gateway],
+    runtime: NamedDependency[Runtime],
+    request_id: FromPath[str],
+) -> ASGIApp:
+    """Cancel a job that is not over, and delete its picture and its video."""
+    principal = await _caller(request, gateway, "delete")
+    job = await runtime.jobs.get(request_id, team=principal.team, kind=KIND)
+    job = await runtime.jobs.cancel(job.id, team=principal.team)
+    stored = [payload_of(job).picture, video_of(job)] if job.is_over else []
+    for artefact in filter(None, stored):
+        try:
+            await runtime.artefacts.delete(artefact, team=principal.team)
+        except NotFoundError:
+            continue
+    return await _shown(job, runtime)
+
+
+def routers() -> list[Router]:
+    """Return all paths of this contract, and the files that it names."""
+    handlers = [
+        create_generation,
+        list_generations,
+        show_generation,
+        cancel_generation,
+        delete_generation,
+    ]
+    face = {ERROR_FACE: LTX_FACE}
+    return [Router("/api/ltx23/v1", route_handlers=handlers, opt=face), files.router()]

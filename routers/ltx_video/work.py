@@ -1,0 +1,236 @@
+"""
+Videos as durable jobs.
+
+The picture and the video are artefacts; the job itself knows only their ids. A job that is
+interrupted begins anew with the same picture and seed. It is sealed and charged when its video is
+stored: what was charged can be cancelled no more, and what was cancelled is never charged.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkdtemp
+
+import msgspec
+import structlog
+from attrs import frozen
+
+from junctor.core.errors import (
+    AllCandidatesFailedError,
+    JunctorError,
+    NoCandidateError,
+    OverloadedError,
+    ProviderError,
+)
+from junctor.core.generations import Generated, VideoAsked
+from junctor.core.jobs import Job, Progress
+from junctor.core.plans import Candidate
+from junctor.core.requests import VideoProgress
+from junctor.core.runtime import Runtime
+from junctor.core.tickets import Ticket
+from junctor.core.video.sizes import RATE, size_of
+from junctor.routers.ltx_video.forms import Asked, wish_of
+
+CONTRACT = "ltx_video"
+KIND = "video"
+QUEUE = "video"
+PICTURE, VIDEO = "picture", "video"
+"""What the artefacts are called; whoever knows the id of one may read it."""
+PICTURE_HOURS = 7 * 24
+"""For which a picture is kept beyond its video's time: the job may wait for its turn."""
+SCRATCH = "scratch"
+"""Folder in the data folder for files that are being made."""
+
+_log = structlog.get_logger()
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job knows: choices and names, no picture."""
+
+    asked: Asked
+    picture: str
+    """Id of the fitted picture."""
+    key_id: str
+    """Of the API key that submitted it."""
+    request_id: str
+    """Of the request that submitted it."""
+
+
+def expiry(hours: float) -> float:
+    """Return the time so many hours from now, seconds since 1970."""
+    return time.time() + hours * 3600
+
+
+class Teller:
+    """
+    Passes on what a provider reports, on the loop and without holding the provider up.
+
+    Args:
+        progress: of the job.
+
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._news = asyncio.Event()
+        self._share = 0.0
+        self._detail: dict[str, object] = {"stage": "starting", "percent": 0}
+
+    def told(self, candidate: Candidate, progress: VideoProgress) -> None:
+        """Take note; the last word counts."""
+        card = candidate.card
+        self._share = min(1.0, max(0.0, progress.share))
+        self._detail = {
+            "engine": card.provider,
+            "model": card.id,
+            "stage": progress.stage.value,
+            "percent": round(100 * self._share),
+        }
+        if progress.steps:
+            self._detail |= {"step": progress.step, "steps": progress.steps}
+        self._news.set()
+
+    async def storing(self) -> None:
+        """Say that the video is made, and is being stored."""
+        self._share = 1.0
+        self._detail = {**self._detail, "stage": "storing", "percent": 100}
+        with suppress(OverloadedError):
+            await self._progress.report(0.999, self._detail)
+
+    async def run(self, work: "asyncio.Task[object] | None") -> None:
+        """Write down the news as they come; stop `work` when the job was cancelled elsewhere."""
+        own = asyncio.current_task()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._progress.report(min(self._share, 0.999), self._detail)
+            except OverloadedError:
+                continue  # news are the best that can be done
+            except asyncio.CancelledError:
+                if work is not None and own is not None and not own.cancelling():
+                    work.cancel()
+                raise
+
+
+class VideoMaker:
+    """The work of these jobs; one for each runtime."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    async def __call__(self, job: Job, progress: Progress) -> Mapping[str, object]:
+        """Do one run of a job; its result names the artefact that is the video."""
+        making = Making(
+            runtime=self._runtime,
+            job=job,
+            payload=msgspec.convert(job.payload, Payload),
+            progress=progress,
+        )
+        return {"video": await progress.step("generate", making.made)}
+
+
+@frozen(kw_only=True)
+class Making:
+    """One run of one job."""
+
+    runtime: Runtime
+    job: Job
+    payload: Payload
+    progress: Progress
+
+    async def made(self) -> str:
+        """Make the video, store it, and charge it; return the id of what is stored."""
+        gateway, job = self.runtime.gateway, self.job
+        picture = await self.runtime.artefacts.get(self.payload.picture, team=job.team)
+        ticket = await gateway.resume(
+            gateway.accounts.principal(job.team, self.payload.key_id),
+            contract=CONTRACT,
+            operation="generate-job",
+            request_id=job.id,
+            since=job.created_at,
+        )
+        folder = await asyncio.to_thread(_scratch, self.runtime.folder)
+        try:
+            async with ticket:
+                ticket.buffer(len(picture))
+                video = await self._stored(ticket, picture, folder)
+                await self.progress.seal()
+            with suppress(OverloadedError):  # the journal has it, whatever the database says
+                await gateway.ledger.fold()
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return video
+
+    async def _stored(self, ticket: Ticket, picture: bytes, folder: Path) -> str:
+        teller = Teller(self.progress)
+        telling = asyncio.create_task(teller.run(asyncio.current_task()))
+        try:
+            made = await self._generated(ticket, picture, folder, teller)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+        await teller.storing()
+        hours = ticket.snapshot.settings.ltx_video.retention_hours
+        return await self.runtime.artefacts.put_file(
+            made.path, team=self.job.team, name=VIDEO, expires_at=expiry(hours)
+        )
+
+    async def _generated(
+        self, ticket: Ticket, picture: bytes, folder: Path, teller: Teller
+    ) -> Generated:
+        """Try the candidates, and again after a pause where that may help."""
+        video, wish = self._video(picture), wish_of(self.payload.asked, ticket)
+        settings = ticket.snapshot.settings.ltx_video
+        number = 1
+        while True:
+            try:
+                return await self.runtime.gateway.generate_video(
+                    ticket, video, wish, folder=folder, told=teller.told
+                )
+            except JunctorError as error:
+                if number >= settings.rounds or not _may_pass(error):
+                    raise
+                _log.warning("video_round_failed", job=self.job.id, round=number, error=str(error))
+            await asyncio.sleep(settings.pause * 2.0 ** (number - 1))
+            number += 1
+
+    def _video(self, picture: bytes) -> VideoAsked:
+        asked = self.payload.asked
+        size = size_of(asked.aspect_ratio, asked.resolution)
+        return VideoAsked(
+            image=picture,
+            prompt=asked.prompt,
+            seconds=asked.duration,
+            width=size.width,
+            height=size.height,
+            rate=RATE,
+            seed=asked.seed,
+            key=self.job.id,
+        )
+
+
+def _may_pass(error: JunctorError) -> bool:
+    """Say whether the same job may succeed a little later."""
+    if isinstance(error, NoCandidateError):
+        return error.temporary
+    if isinstance(error, AllCandidatesFailedError):
+        return any(isinstance(one, ProviderError) and one.retryable for one in error.causes)
+    return False
+
+
+def _scratch(data: Path) -> Path:
+    try:
+        folder = data / SCRATCH
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return Path(mkdtemp(dir=folder))
+    except OSError as exc:
+        raise OverloadedError("The server has no room for a video at the moment.") from exc
+
+
+def register_jobs(runtime: Runtime) -> None:
+    """Name the work of these jobs; before the runtime is opened."""
+    runtime.jobs.register(KIND, VideoMaker(runtime))
