@@ -178,10 +178,17 @@ class Relay:
 
     @asynccontextmanager
     async def stream(
-        self, url: str, *, headers: Mapping[str, str], body: Body, target: Target, within: float
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        target: Target,
+        within: float,
+        body: Body | None = None,
+        method: str = "POST",
     ) -> AsyncIterator[RelayStream]:
-        """Post a body and give the answer as it comes; arguments and errors as in `post`."""
-        answer = await self._send("POST", url, headers, body, target=target, within=within)
+        """Send a request and give the answer as it comes; arguments and errors as in `request`."""
+        answer = await self._send(method, url, headers, body, target=target, within=within)
         try:
             yield answer
         finally:

@@ -359,3 +359,14 @@ async def test_streamed_refusal(pool, upstream):
     """A refusal is told by its status, before anything is read from it as an answer."""
     with pytest.raises(ProviderAuthError):
         await streamed(pool, upstream.url("unauthorized"))
+
+
+async def test_any_method_streams(pool, upstream):
+    """A file is fetched piece by piece, as an answer to a question is."""
+    async with pool.relay.stream(
+        f"{upstream.base_url}/models", method="GET", headers={}, target=TARGET, within=5.0
+    ) as answer:
+        content = await answer.read()
+
+    assert (answer.status, upstream.requests[0].method) == (200, "GET")
+    assert content
