@@ -19,14 +19,25 @@ from junctor.core.accounts import Principal
 from junctor.core.errors import ConfigError, InsufficientBalanceError, OverloadedError
 from junctor.core.fold import Fold
 from junctor.core.journal import Journal, Position
-from junctor.core.records import NOTHING, Reserved, Served, decode, encode, printable, settled
+from junctor.core.records import (
+    NOTHING,
+    Media,
+    Reserved,
+    Served,
+    decode,
+    encode,
+    printable,
+    settled,
+)
 from junctor.core.reservations import Reservation
 from junctor.core.storage.database import Database
 from junctor.core.storage.entries import EntryTable
-from junctor.core.usage import TeamUsage, UsageOfDay
+from junctor.core.usage import DAY, TeamUsage, UsageOfDay
 
 BATCH = 1000
 """Records read at once while the journal is replayed."""
+CHARGES = 10_000
+"""Charges of jobs that are remembered; of one that comes twice, today's sums know by it."""
 
 
 def _micros() -> int:
@@ -60,6 +71,7 @@ class Ledger:
         self._open: dict[str, Reserved] = {}
         self._usage = UsageOfDay(now())
         self._fold = Fold(self._journal, self._entries, lambda: settings().storage, self._open)
+        self._charges: dict[str, None] = {}
         self._ids = count()
         self._boot = f"{now():014x}{secrets.token_hex(4)}"
 
@@ -91,10 +103,24 @@ class Ledger:
             raise
 
     def reserve(
-        self, *, request_id: str, principal: Principal, contract: str, operation: str
+        self,
+        *,
+        request_id: str,
+        principal: Principal,
+        contract: str,
+        operation: str,
+        charge_id: str = "",
     ) -> Reservation:
         """
         Admit a request: it is in the journal when this returns.
+
+        Args:
+            request_id: names it in the ledger.
+            principal: who is charged.
+            contract: our name of the contract.
+            operation: what is asked.
+            charge_id: the same for requests of which one at most is charged, whichever process
+                serves them: the entry of a charge has this id, and the database keeps the first.
 
         Raises:
             OverloadedError: the journal cannot be written; nothing is served unmetered.
@@ -108,6 +134,7 @@ class Ledger:
             contract=contract,
             operation=operation,
             created_at=self._now(),
+            charge_id=charge_id,
         )
         self._fold.append(encode(opened))
         self._open[opened.id] = opened
@@ -131,6 +158,19 @@ class Ledger:
         """
         await self.fold()
         return await self._entries.is_charged(team, printable(request_id), since=since)
+
+    async def learn_video(self, team: str) -> None:
+        """
+        Count in what other processes have made of video for a team today, as far as it is folded.
+
+        Raises:
+            OverloadedError: the database cannot be used.
+
+        """
+        await self.fold()
+        now = self._now()
+        seconds = await self._entries.video_seconds(team, now // DAY * DAY)
+        self._usage.learn_video(team, seconds, now=now)
 
     def totals(self, team: str) -> TeamUsage:
         """Return what a team used today (UTC), up to this moment."""
@@ -162,22 +202,26 @@ class Ledger:
                 if isinstance(record, Reserved):
                     left[record.id] = record
                 else:
-                    left.pop(record.id, None)
+                    left.pop(record.reservation or record.id, None)
         for opened in left.values():
             entry = settled(opened, NOTHING, outcome="interrupted", at=self._now())
             self._journal.append(encode(entry))
         return begin
 
-    def _hold(self, principal: Principal, held: float, seconds: float) -> None:
-        bound = principal.limits.audio_seconds_per_day
+    def _hold(
+        self, principal: Principal, media: Media, held: float, seconds: float, queued: float
+    ) -> None:
+        limits, is_video = principal.limits, media == "video_seconds"
+        bound = limits.video_seconds_per_day if is_video else limits.audio_seconds_per_day
         if bound is not None:
-            room = self._usage.room(principal.team, bound, now=self._now()) + held
+            room = self._usage.room(principal.team, media, bound, now=self._now()) + held - queued
             if seconds > room:
                 raise InsufficientBalanceError(
-                    f"The team may use {bound:g} seconds of audio a day, {max(0.0, room):g} are "
-                    f"left, and this request needs {seconds:g}. A new day begins at 00:00 UTC."
+                    f"The team may use {bound:g} seconds of {'video' if is_video else 'audio'} a "
+                    f"day, {max(0.0, room):g} are left, and this request needs {seconds:g}. "
+                    "A new day begins at 00:00 UTC."
                 )
-        self._usage.hold(principal.team, seconds - held)
+        self._usage.hold(principal.team, media, seconds - held)
 
     def _hold_tokens(self, principal: Principal, held: int, tokens: int) -> None:
         team, key_id, limits = principal.team, principal.key_id, principal.limits
@@ -191,13 +235,25 @@ class Ledger:
                 _check_tokens("This API key", bound, of_key - held, tokens)
         self._usage.hold_tokens(team, key_id, tokens - held)
 
-    def _end(
-        self, opened: Reserved, served: Served, outcome: str, held: float, held_tokens: int
-    ) -> None:
+    def _end(self, over: Reservation, served: Served, outcome: str) -> None:
+        opened = over.opened
+        if opened.charge_id and served.is_charge and not self._is_first(opened.charge_id):
+            served = NOTHING
         entry = settled(opened, served, outcome=outcome, at=self._now())
         del self._open[opened.id]
-        self._usage.leave(entry, held=held, held_tokens=held_tokens)
+        self._usage.leave(
+            entry, held=over.held, held_video=over.held_video, held_tokens=over.held_tokens
+        )
         self._fold.append_or_keep(encode(entry))
+
+    def _is_first(self, charge_id: str) -> bool:
+        """Say whether this process has not charged it before, as far as it remembers."""
+        if charge_id in self._charges:
+            return False
+        if len(self._charges) >= CHARGES:
+            del self._charges[next(iter(self._charges))]
+        self._charges[charge_id] = None
+        return True
 
 
 def _check_tokens(who: str, bound: int, taken: int, wanted: int) -> None:

@@ -44,6 +44,9 @@ class Metrics:
         self._audio = self._counter(
             "audio_seconds", "Seconds of audio in requests that were served.", "provider", "model"
         )
+        self._video = self._counter(
+            "video_seconds", "Seconds of video that were made.", "provider", "model"
+        )
         self._tokens = self._counter(
             "tokens", "Tokens that were charged.", "provider", "model", "kind"
         )
@@ -111,6 +114,10 @@ class Metrics:
     def count_audio(self, *, provider: str, model: str, seconds: float) -> None:
         """Count seconds of audio that were served."""
         self._audio.add(provider, model, by=seconds)
+
+    def count_video(self, *, provider: str, model: str, seconds: float) -> None:
+        """Count seconds of video that were made."""
+        self._video.add(provider, model, by=seconds)
 
     def count_tokens(self, *, provider: str, model: str, prompt: int, completion: int) -> None:
         """Count tokens that were charged."""

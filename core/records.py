@@ -1,17 +1,29 @@
 """What a line of the journal says: a request was admitted, or it is over."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType, structs
 
 from junctor.core.storage.entries import Entry
 
 log = structlog.get_logger(__name__)
 
 
+Media = Literal["audio_seconds", "video_seconds"]
+"""What the frames of a request are: the unit that its entry is counted in."""
+
+
 class Reserved(
-    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="kind", tag="reserve"
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="kind",
+    tag="reserve",
 ):
     """A request was admitted."""
 
@@ -23,10 +35,15 @@ class Reserved(
     operation: str
     created_at: int
     """Microseconds since 1970, UTC."""
+    charge_id: str = ""
+    """The entry's id if anything is charged, the same in every run of a job; empty for `id`."""
 
 
 class Settled(Entry, frozen=True, kw_only=True, gc=False, tag_field="kind", tag="settle"):
     """A request is over; complete by itself, whether or not its reservation is still there."""
+
+    reservation: str | UnsetType = UNSET
+    """Id of the reservation where the entry has another one; in the journal alone."""
 
 
 Record = Reserved | Settled
@@ -52,6 +69,7 @@ def decode(lines: Iterable[bytes]) -> list[Record]:
 class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a request got, exactly, and what it costs."""
 
+    unit: Media = "audio_seconds"
     frames: int = 0
     rate: int = 0
     """Frames in one second, Hz."""
@@ -63,6 +81,11 @@ class Served(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    @property
+    def is_charge(self) -> bool:
+        """Whether anything was served."""
+        return bool(self.frames or self.prompt_tokens or self.completion_tokens)
+
 
 NOTHING = Served()
 
@@ -70,7 +93,7 @@ NOTHING = Served()
 def settled(opened: Reserved, served: Served, *, outcome: str, at: int) -> Settled:
     """Return the end of a request; `at` is in microseconds since 1970, UTC."""
     frames, prompt, completion = served.frames, served.prompt_tokens, served.completion_tokens
-    return Settled(
+    entry = Settled(
         id=opened.id,
         request_id=opened.request_id,
         team=opened.team,
@@ -79,7 +102,7 @@ def settled(opened: Reserved, served: Served, *, outcome: str, at: int) -> Settl
         operation=opened.operation,
         model=served.model,
         provider=served.provider,
-        unit="tokens" if not frames and (prompt or completion) else "audio_seconds",
+        unit="tokens" if not frames and (prompt or completion) else served.unit,
         frames=frames,
         rate=served.rate,
         seconds=frames / served.rate if frames else 0.0,
@@ -91,6 +114,9 @@ def settled(opened: Reserved, served: Served, *, outcome: str, at: int) -> Settl
         prompt_tokens=prompt,
         completion_tokens=completion,
     )
+    if opened.charge_id and served.is_charge:
+        return structs.replace(entry, id=opened.charge_id, reservation=opened.id)
+    return entry
 
 
 def printable(text: str) -> str:

@@ -7,19 +7,22 @@ from types import TracebackType
 from typing import Self
 
 from junctor.core.accounts import Principal
-from junctor.core.records import NOTHING, Reserved, Served, printable
+from junctor.core.records import NOTHING, Media, Reserved, Served, printable
 
 NANO = 1_000_000_000
 
 _name = lru_cache(maxsize=1000)(printable)
 """For models, providers and outcomes, which are few; a request's line costs less for it."""
 
-Hold = Callable[[Principal, float, float], None]
-"""Takes the seconds held and the seconds wanted; raises `InsufficientBalanceError`."""
+Hold = Callable[[Principal, Media, float, float, float], None]
+"""
+Takes the seconds held, those wanted, and those that are spoken for besides; raises
+`InsufficientBalanceError`.
+"""
 HoldTokens = Callable[[Principal, int, int], None]
 """Takes the tokens held and the tokens wanted; raises `InsufficientBalanceError`."""
-End = Callable[[Reserved, Served, str, float, int], None]
-"""Takes what was reserved, what was served, the outcome, the seconds and the tokens held."""
+End = Callable[["Reservation", Served, str], None]
+"""Takes what is over, what was served, and the outcome."""
 
 
 class Reservation:
@@ -32,13 +35,14 @@ class Reservation:
 
     __slots__ = (
         "_end",
-        "_held",
-        "_held_tokens",
         "_hold",
         "_hold_tokens",
         "_is_open",
-        "_opened",
         "_principal",
+        "held",
+        "held_tokens",
+        "held_video",
+        "opened",
     )
 
     def __init__(
@@ -50,19 +54,22 @@ class Reservation:
         hold_tokens: HoldTokens,
         end: End,
     ) -> None:
-        self._opened = opened
+        self.opened = opened
         self._principal = principal
         self._hold = hold
         self._hold_tokens = hold_tokens
         self._end = end
-        self._held = 0.0
-        self._held_tokens = 0
+        self.held = 0.0
+        """Seconds of audio."""
+        self.held_video = 0.0
+        """Seconds of video."""
+        self.held_tokens = 0
         self._is_open = True
 
     @property
     def id(self) -> str:
-        """The entry's id in the ledger."""
-        return self._opened.id
+        """The entry's id in the ledger, unless what is charged has one of its own."""
+        return self.opened.id
 
     @property
     def is_open(self) -> bool:
@@ -80,8 +87,26 @@ class Reservation:
         """
         if not self._is_open:
             return
-        self._hold(self._principal, self._held, seconds)
-        self._held = seconds
+        self._hold(self._principal, "audio_seconds", self.held, seconds, 0.0)
+        self.held = seconds
+
+    def hold_video(self, seconds: float, *, queued: float = 0.0) -> None:
+        """
+        Set aside seconds of video of the team's day; another call replaces the first.
+
+        Args:
+            seconds: wanted.
+            queued: seconds that are spoken for besides: those of the team's unfinished jobs.
+
+        Raises:
+            InsufficientBalanceError: what is settled today, what others hold, what is queued and
+                this together are more than the team may use; what was held before stays held.
+
+        """
+        if not self._is_open:
+            return
+        self._hold(self._principal, "video_seconds", self.held_video, seconds, queued)
+        self.held_video = seconds
 
     def hold_tokens(self, tokens: int) -> None:
         """
@@ -95,13 +120,14 @@ class Reservation:
         """
         if not self._is_open:
             return
-        self._hold_tokens(self._principal, self._held_tokens, tokens)
-        self._held_tokens = tokens
+        self._hold_tokens(self._principal, self.held_tokens, tokens)
+        self.held_tokens = tokens
 
     def settle(  # noqa: PLR0913 - one entry, field by field
         self,
         outcome: str = "ok",
         *,
+        unit: Media = "audio_seconds",
         frames: int = 0,
         rate: int = 0,
         model: str = "",
@@ -119,7 +145,8 @@ class Reservation:
 
         Args:
             outcome: `ok`, or why it ended although something was served.
-            frames: audio frames decoded, exact.
+            unit: what the frames are.
+            frames: of audio decoded, or of video made, exact.
             rate: frames in one second, Hz.
             model: the provider's own model id.
             provider: the provider's name.
@@ -137,6 +164,7 @@ class Reservation:
         if prompt_tokens < 0 or completion_tokens < 0:
             raise ValueError(f"cannot settle {prompt_tokens} and {completion_tokens} tokens")
         served = Served(
+            unit=unit,
             frames=frames,
             rate=rate,
             model=_name(model),
@@ -156,7 +184,7 @@ class Reservation:
         if not self._is_open:
             return False
         self._is_open = False
-        self._end(self._opened, served, _name(outcome), self._held, self._held_tokens)
+        self._end(self, served, _name(outcome))
         return True
 
     def __enter__(self) -> Self:

@@ -38,7 +38,7 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
     status: int = 200
     """HTTP status of the answer; 499 when the client had gone before it."""
     audio_seconds: float = 0.0
-    """Length of the media, seconds."""
+    """Length of the audio, seconds."""
     seconds: float = 0.0
     """From the arrival of the request to the end of its work, seconds."""
     error: str | None = None
@@ -122,6 +122,10 @@ class Telemetry:
         """Count one finished attempt at a candidate, and trace it."""
         self.metrics.count_attempt(attempt)
         self.tracing.attempt(attempt)
+
+    def video(self, *, provider: str, model: str, seconds: float) -> None:
+        """Count a video that was made; its job has no request that could tell of it."""
+        self.metrics.count_video(provider=provider, model=model, seconds=seconds)
 
     def windows(self, batch: Batch) -> None:
         """Count windows of live sessions that were decoded together."""

@@ -13,6 +13,7 @@ from junctor.core.errors import ClientGoneError, TooLongError
 from junctor.core.limits import RateState
 from junctor.core.load import Held
 from junctor.core.operations import Trace
+from junctor.core.records import Media
 from junctor.core.reservations import Reservation
 from junctor.core.transcripts import TranscriptDelta
 
@@ -43,12 +44,14 @@ class Ticket(Struct, kw_only=True, eq=False):
     """Settings, cards and providers as they were at admission; a reload does not change them."""
     reservation: Reservation
     trace: Trace = field(default_factory=Trace)
+    unit: Media = "audio_seconds"
+    """What the frames are: those of sound, or the pictures of a video."""
     frames: int = 0
-    """Length of the media in sample frames, once it was opened; the media itself is not kept."""
+    """Length of the media in frames, once it was opened; the media itself is not kept."""
     sample_rate: int = 0
-    """Sample rate of the media, Hz."""
+    """Frames of the media in one second, Hz."""
     served_frames: int = 0
-    """Sample frames whose text has reached the client piece by piece, before a whole answer."""
+    """Frames whose text has reached the client piece by piece, before a whole answer."""
     is_paid: bool = False
     """Whether an earlier run of the same job was charged for it."""
     is_live: bool = False
@@ -93,9 +96,19 @@ class Ticket(Struct, kw_only=True, eq=False):
         return self._is_closed
 
     @property
-    def audio_seconds(self) -> float:
+    def media_seconds(self) -> float:
         """Length of the media, seconds; 0 before it was opened."""
         return self.frames / self.sample_rate if self.sample_rate else 0.0
+
+    @property
+    def audio_seconds(self) -> float:
+        """Length of the media, seconds; 0 for a video."""
+        return self.media_seconds if self.unit == "audio_seconds" else 0.0
+
+    @property
+    def video_seconds(self) -> float:
+        """Length of the video, seconds; 0 for sound alone."""
+        return self.media_seconds if self.unit == "video_seconds" else 0.0
 
     def buffer(self, size: int) -> None:
         """
@@ -138,6 +151,22 @@ class Ticket(Struct, kw_only=True, eq=False):
         self.reservation.hold(heard / self.sample_rate)
         self.frames = heard
 
+    def hold_video(self, seconds: float, *, queued: float = 0.0) -> None:
+        """
+        Set aside seconds of video of the team's day; another call replaces the first.
+
+        A submission does it, and a run of its job does not: that is among those `queued`.
+
+        Args:
+            seconds: length of the video that is asked for.
+            queued: seconds of the team's jobs that are not over.
+
+        Raises:
+            InsufficientBalanceError: the team's seconds of today are used up; nothing changes.
+
+        """
+        self.reservation.hold_video(seconds, queued=queued)
+
     def hold_tokens(self, tokens: int) -> None:
         """
         Set aside tokens of the team's day and of the key's; another call replaces the first.
@@ -153,13 +182,13 @@ class Ticket(Struct, kw_only=True, eq=False):
         self.prompt_tokens = prompt
         self.completion_tokens = completion
 
-    def spend_audio(self) -> None:
-        """Add what the answering provider charges for the audio."""
-        self.cost += self.trace.price * self.audio_seconds / 60
+    def spend_media(self) -> None:
+        """Add what the answering provider charges for the length of the media."""
+        self.cost += self.trace.price * self.media_seconds / 60
 
     def spend(self, card: ModelCard) -> None:
-        """Add what one member of an ensemble charges for the audio."""
-        self.cost += card.price * self.audio_seconds / 60
+        """Add what one member of an ensemble charges for the length of the media."""
+        self.cost += card.price * self.media_seconds / 60
 
     def spend_tokens(self, prompt: int, completion: int) -> None:
         """Add what the answering provider charges for tokens that are none of the client's."""
@@ -189,6 +218,7 @@ class Ticket(Struct, kw_only=True, eq=False):
             return
         is_first = self.reservation.settle(
             self.outcome,
+            unit=self.unit,
             frames=frames,
             rate=self.sample_rate,
             provider=self.provider or "",

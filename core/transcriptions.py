@@ -117,7 +117,7 @@ class Transcription:
             async for event in events:
                 is_whole = isinstance(event, Transcript)
                 if isinstance(event, Transcript):
-                    self.ticket.spend_audio()
+                    self.ticket.spend_media()
                     self._compare(plan, event, wish)
                 yield event
         if not is_whole:
@@ -187,7 +187,7 @@ class Transcription:
             transcript = await self._raced(plan, work, wish)
         else:
             transcript = await self._answer(plan, work, wish)
-        self.ticket.spend_audio()
+        self.ticket.spend_media()
         self._compare(plan, transcript, wish)
         return transcript
 
@@ -380,7 +380,7 @@ class Transcription:
         finally:
             del results, pairs  # what is raised would hold this frame, and the frame hold it
         transcript = await self._answer(Plan(candidates=rest), work, wish)
-        self.ticket.spend_audio()
+        self.ticket.spend_media()
         return transcript
 
     async def _elected(self, heard: Sequence[tuple[ModelCard, Transcript]]) -> Transcript:

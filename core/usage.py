@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
+from junctor.core.records import Media
 from junctor.core.storage.entries import Entry, Sums
 
 DAY = 86_400_000_000
@@ -28,6 +29,10 @@ class TeamUsage:
     """Tokens settled, of prompts and answers."""
     held_tokens: int = 0
     """Tokens set aside for requests under way."""
+    video_seconds: float = 0.0
+    """Seconds of video settled."""
+    held_video_seconds: float = 0.0
+    """Seconds of video set aside for requests under way."""
 
 
 class _Tokens:
@@ -38,15 +43,23 @@ class _Tokens:
         self.held = 0
 
 
+class _Seconds:
+    __slots__ = ("held", "used")
+
+    def __init__(self) -> None:
+        self.used = 0.0
+        self.held = 0.0
+
+
 class _Tally:
-    __slots__ = ("cost", "held", "requests", "seconds", "tokens", "under_way")
+    __slots__ = ("audio", "cost", "requests", "tokens", "under_way", "video")
 
     def __init__(self) -> None:
         self.tokens = _Tokens()
+        self.audio = _Seconds()
+        self.video = _Seconds()
         self.requests = 0
-        self.seconds = 0.0
         self.cost = 0
-        self.held = 0.0
         self.under_way = 0
 
 
@@ -74,7 +87,8 @@ class UsageOfDay:
         for row in sums:
             tally = self._tally(row.team)
             tally.requests += row.requests
-            tally.seconds += row.seconds
+            tally.audio.used += row.seconds
+            tally.video.used += row.video_seconds
             tally.cost += row.cost
             if row.tokens:
                 tally.tokens.used += row.tokens
@@ -84,15 +98,22 @@ class UsageOfDay:
         """Count a request in."""
         self._tally(team).under_way += 1
 
-    def room(self, team: str, bound: float, *, now: int) -> float:
+    def learn_video(self, team: str, seconds: float, *, now: int) -> None:
+        """Take over what the database said that a team's videos of today come to, if it is more."""
+        self._turn(now)
+        if now // DAY == self._day:
+            video = self._tally(team).video
+            video.used = max(video.used, seconds)
+
+    def room(self, team: str, media: Media, bound: float, *, now: int) -> float:
         """Return how many of `bound` seconds are neither settled today nor held."""
         self._turn(now)
-        tally = self._tally(team)
-        return bound - tally.seconds - tally.held
+        seconds = self._seconds(team, media)
+        return bound - seconds.used - seconds.held
 
-    def hold(self, team: str, seconds: float) -> None:
+    def hold(self, team: str, media: Media, seconds: float) -> None:
         """Set aside more seconds, or fewer where negative."""
-        self._tally(team).held += seconds
+        self._seconds(team, media).held += seconds
 
     def taken(self, team: str, key_id: str, *, now: int) -> tuple[int, int]:
         """Return the tokens that are settled today or held: the team's, and the key's."""
@@ -105,14 +126,20 @@ class UsageOfDay:
         self._tally(team).tokens.held += tokens
         self._key(team, key_id).held += tokens
 
-    def leave(self, entry: Entry, *, held: float, held_tokens: int) -> None:
+    def leave(self, entry: Entry, *, held: float, held_video: float, held_tokens: int) -> None:
         """Count a request out: what it held is free, what it used is used."""
         self._turn(entry.settled_at)
         tally = self._tallies[entry.team]
+        audio, video = tally.audio, tally.video
         tally.under_way -= 1
-        tally.held = tally.held - held if tally.under_way else 0.0
+        if tally.under_way:
+            audio.held -= held
+            video.held -= held_video
+        else:
+            audio.held = video.held = 0.0
         tally.requests += 1
-        tally.seconds += entry.seconds
+        seconds = video if entry.unit == "video_seconds" else audio
+        seconds.used += entry.seconds
         tally.cost += entry.cost
         tokens = entry.prompt_tokens + entry.completion_tokens
         if tokens or held_tokens:
@@ -126,11 +153,13 @@ class UsageOfDay:
         tally = self._tallies.get(team) or _Tally()
         return TeamUsage(
             requests=tally.requests,
-            seconds=tally.seconds,
-            held_seconds=tally.held,
+            seconds=tally.audio.used,
+            held_seconds=tally.audio.held,
             cost=tally.cost / 1e9,
             tokens=tally.tokens.used,
             held_tokens=tally.tokens.held,
+            video_seconds=tally.video.used,
+            held_video_seconds=tally.video.held,
         )
 
     def _tally(self, team: str) -> _Tally:
@@ -138,6 +167,10 @@ class UsageOfDay:
         if tally is None:
             tally = self._tallies[team] = _Tally()
         return tally
+
+    def _seconds(self, team: str, media: Media) -> _Seconds:
+        tally = self._tallies.get(team) or self._tally(team)
+        return tally.video if media == "video_seconds" else tally.audio
 
     def _key(self, team: str, key_id: str) -> _Tokens:
         key = self._keys.get((team, key_id))
@@ -157,7 +190,8 @@ class UsageOfDay:
         self._day = day
         self._tallies = {t: tally for t, tally in self._tallies.items() if tally.under_way}
         for tally in self._tallies.values():
-            tally.requests, tally.seconds, tally.cost, tally.tokens.used = 0, 0.0, 0, 0
+            tally.requests, tally.cost, tally.tokens.used = 0, 0, 0
+            tally.audio.used = tally.video.used = 0.0
         self._keys = {name: one for name, one in self._keys.items() if one.held}
         for one in self._keys.values():
             one.used = 0

@@ -19,7 +19,7 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     model: str = ""
     provider: str = ""
     unit: str = "audio_seconds"
-    """`tokens` where nothing but tokens was served."""
+    """Or `video_seconds`, or `tokens` where nothing but tokens was served."""
     frames: int = 0
     rate: int = 0
     """Frames in one second, Hz; zero when nothing was served."""
@@ -43,6 +43,8 @@ class Sums(Struct, frozen=True, array_like=True):
     key_id: str
     requests: int
     seconds: float
+    """Of audio."""
+    video_seconds: float
     cost: int
     """Billionths of a US dollar."""
     tokens: int
@@ -72,11 +74,23 @@ class EntryTable:
     async def sums(self, since: int) -> list[Sums]:
         """Return the use of each team's keys from `since` (microseconds since 1970) on."""
         sql = """
-            SELECT team, key_id, COUNT(*), SUM(seconds), CAST(SUM(cost) AS BIGINT),
+            SELECT team, key_id, COUNT(*),
+                SUM(CASE WHEN unit = 'video_seconds' THEN 0.0 ELSE seconds END),
+                SUM(CASE WHEN unit = 'video_seconds' THEN seconds ELSE 0.0 END),
+                CAST(SUM(cost) AS BIGINT),
                 CAST(SUM(prompt_tokens + completion_tokens) AS BIGINT)
             FROM ledger_entries WHERE settled_at >= :since GROUP BY team, key_id
         """
         return convert(await self._database.fetch(sql, since=since), list[Sums])
+
+    async def video_seconds(self, team: str, since: int) -> float:
+        """Return what a team's videos of `since` (microseconds since 1970) and later come to."""
+        sql = """
+            SELECT SUM(seconds) FROM ledger_entries
+            WHERE team = :team AND settled_at >= :since AND unit = 'video_seconds'
+        """
+        rows = await self._database.fetch(sql, team=team, since=since)
+        return convert(rows[0][0] or 0.0, float)
 
     async def is_charged(self, team: str, request_id: str, *, since: int) -> bool:
         """Say whether a team's request was charged at or after `since`, microseconds since 1970."""

@@ -151,6 +151,23 @@ async def test_the_card_prices_the_cost(tmp_path: Path) -> None:
         assert [entry.cost for entry in await home.entries()] == [20_000_000]
 
 
+async def test_runs_of_a_job_share_a_charge(tmp_path: Path) -> None:
+    """Its entry is known by the job, so that runs which know nothing of each other are one row."""
+    async with house(settings(tmp_path), FakeTranscriber()) as home:
+        principal = await home.gateway.accounts.authenticate(home.key)
+        for _ in range(2):
+            ticket = await home.gateway.resume(
+                principal, contract="test", operation="job", request_id="j", since=0
+            )
+            ticket.frames, ticket.sample_rate = 24, 24
+            async with ticket:
+                ticket.serve_all()
+        entries = await home.entries()
+
+    assert [one.frames for one in entries if one.id == "job:j"] == [24]
+    assert [one.frames for one in entries if one.id != "job:j"] == [0]
+
+
 async def test_a_client_that_leaves_pays_nothing_and_stops_the_work(tmp_path: Path) -> None:
     """The provider's work is cancelled with the request."""
     fake = FakeTranscriber(then=Hang())

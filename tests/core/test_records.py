@@ -33,9 +33,38 @@ def test_line_of_an_older_version() -> None:
     )
 
 
+def test_line_of_an_ordinary_request() -> None:
+    """What only jobs have takes no room in it."""
+    lines = encode(OPENED), encode(settled(OPENED, Served(frames=1, rate=1), outcome="ok", at=2))
+
+    assert b"charge_id" not in lines[0]
+    assert b"reservation" not in lines[1]
+
+
+@pytest.mark.parametrize("served", [Served(frames=1, rate=1), Served(completion_tokens=1)])
+def test_charge_has_its_own_id(served: Served) -> None:
+    """The entry of a charge is known by it, and names the reservation that is over."""
+    opened = msgspec.structs.replace(OPENED, charge_id="job:x")
+    entry = settled(opened, served, outcome="ok", at=2)
+
+    assert (entry.id, entry.reservation) == ("job:x", "1")
+    assert decode([encode(opened), encode(entry)]) == [opened, entry]
+
+
+def test_nothing_charged_keeps_the_id_of_its_reservation() -> None:
+    """A run of a job that failed does not stand in the way of the one that is charged."""
+    opened = msgspec.structs.replace(OPENED, charge_id="job:x")
+
+    entry = settled(opened, Served(cost=5), outcome="failed", at=2)
+
+    assert (entry.id, entry.reservation) == ("1", msgspec.UNSET)
+
+
 @pytest.mark.parametrize(
     ("served", "unit"),
     [
+        (Served(unit="video_seconds", frames=24, rate=24), "video_seconds"),
+        (Served(unit="video_seconds", completion_tokens=3), "tokens"),
         (Served(prompt_tokens=3), "tokens"),
         (Served(completion_tokens=3), "tokens"),
         (Served(frames=1, rate=1, prompt_tokens=3), "audio_seconds"),

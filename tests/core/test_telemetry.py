@@ -86,6 +86,17 @@ def test_tokens_are_told_where_there_are_any():
     assert counted == [7, 3]
 
 
+def test_video_has_its_own_counter():
+    """Seconds of video are none of audio."""
+    telemetry = Telemetry(Settings())
+    telemetry.video(provider="fake", model="one", seconds=5.0)
+
+    value = telemetry.metrics.registry.get_sample_value
+    counted = [value(f"junctor_{media}_seconds_total", LABELS) for media in ("video", "audio")]
+
+    assert counted == [5.0, None]
+
+
 def test_server_error_is_a_warning():
     """An answer of 5xx stands out among the lines."""
     with capture_logs() as lines:

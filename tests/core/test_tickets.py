@@ -155,6 +155,34 @@ async def test_tokens_of_the_day(tmp_path: Path) -> None:
         assert served.runtime.gateway.ledger.totals("acme").held_tokens == 9
 
 
+async def test_a_video_is_charged_by_its_length(tmp_path: Path) -> None:
+    """Its frames are counted as seconds of video, at the price of a minute, and as no sound."""
+    async with serving(server_settings(tmp_path), FakeTranscriber()) as served:
+        gateway = served.runtime.gateway
+        ticket = await gateway.admit(contract="test", operation="generate", credential=served.key)
+        ticket.trace.provider, ticket.trace.model, ticket.trace.price = "fake", "one", 0.6
+        ticket.unit, ticket.frames, ticket.sample_rate = "video_seconds", 120, 24
+        ticket.spend_media()
+        ticket.serve_all()
+        await ticket.close()
+        (entry,) = await served.entries()
+        totals = gateway.ledger.totals("acme")
+
+    assert (entry.unit, entry.seconds, entry.cost) == ("video_seconds", 5.0, 50_000_000)
+    assert (totals.seconds, totals.video_seconds) == (0.0, 5.0)
+    assert (ticket.audio_seconds, ticket.video_seconds) == (0.0, 5.0)
+
+
+async def test_video_of_the_day(tmp_path: Path) -> None:
+    """A ticket holds the seconds of a video against the team's day, behind those of its jobs."""
+    async with chatting(tmp_path, team_defaults=Team(video_seconds_per_day=9)) as (served, ticket):
+        ticket.hold_video(4.0, queued=5.0)
+        with pytest.raises(InsufficientBalanceError, match="seconds of video a day, 4 are left"):
+            ticket.hold_video(5.0, queued=5.0)
+
+        assert served.runtime.gateway.ledger.totals("acme").held_video_seconds == 4.0
+
+
 async def test_tokens_on_the_way_to_a_transcript(tmp_path: Path) -> None:
     """What a chat model took for a translation costs, and counts as audio alone."""
     async with serving(server_settings(tmp_path), FakeTranscriber()) as served:

@@ -1,4 +1,4 @@
-"""Tokens of a day: what is settled and held, of a team and of each of its keys."""
+"""A day: tokens of a team and of each of its keys, seconds of sound and of video, held and settled."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -242,3 +242,117 @@ async def test_tokens_are_a_charge(server: Server) -> None:
     server.reserve(of("other")).release("failed")
 
     assert (found, await server.ledger.is_charged("other", "req", since=NOON)) == (True, False)
+
+
+FILMS = Team(audio_seconds_per_day=10.0, video_seconds_per_day=20.0)
+
+
+def video(server: Server) -> tuple[float, float]:
+    """Return the seconds of video that the team has settled today, and those that it holds."""
+    totals = server.ledger.totals("acme")
+    return totals.video_seconds, totals.held_video_seconds
+
+
+async def test_video_and_audio_are_kept_apart(server: Server) -> None:
+    """Neither is counted in the other's sum, nor against the other's bound."""
+    server.serve(10 * 16_000)
+    server.film(20 * 24)
+    with pytest.raises(InsufficientBalanceError, match="10 seconds of audio a day, 0 are left"):
+        server.reserve(of(limits=FILMS)).hold(1.0)
+    with pytest.raises(InsufficientBalanceError, match="20 seconds of video a day, 0 are left"):
+        server.reserve(of(limits=FILMS)).hold_video(1.0)
+
+    totals = server.ledger.totals("acme")
+
+    assert (totals.seconds, totals.video_seconds) == (10.0, 20.0)
+
+
+async def test_day_of_video_is_used_up(server: Server) -> None:
+    """Settled, held, queued and wanted together may not pass the bound; up to it is fine."""
+    server.film(5 * 24)
+    server.reserve(of(limits=FILMS)).hold_video(4.0)
+    reservation = server.reserve(of(limits=FILMS))
+    reservation.hold_video(5.0, queued=6.0)
+    with pytest.raises(InsufficientBalanceError) as caught:
+        reservation.hold_video(5.5, queued=6.0)
+
+    assert str(caught.value) == (
+        "The team may use 20 seconds of video a day, 5 are left, and this request needs 5.5. "
+        "A new day begins at 00:00 UTC."
+    )
+    assert video(server) == (5.0, 9.0)
+
+
+async def test_video_without_a_bound(server: Server) -> None:
+    """Where none is given, any length is fine, and is held all the same."""
+    server.reserve(of(seconds_per_day=1.0)).hold_video(1e6, queued=1e6)
+
+    assert video(server) == (0.0, 1e6)
+
+
+async def test_hold_of_video_is_given_back(server: Server) -> None:
+    """What was held is free when the request is over; only what it used is used."""
+    waiting, first = server.reserve(of(limits=FILMS)), server.reserve(of(limits=FILMS))
+    waiting.hold_video(3.0)
+    first.hold_video(17.0)
+    first.release("failed")
+    first.hold_video(17.0)
+    found = video(server)
+    waiting.settle(unit="video_seconds", frames=48, rate=24)
+
+    assert (found, video(server)) == ((0.0, 3.0), (2.0, 0.0))
+
+
+async def test_video_of_a_new_day(server: Server) -> None:
+    """At 00:00 UTC the seconds begin anew, but what is held stays."""
+    server.film()
+    server.reserve().hold_video(2.0)
+
+    server.now = (NOON // DAY + 1) * DAY
+
+    assert video(server) == (0.0, 2.0)
+
+
+async def test_video_after_restart(server: Server) -> None:
+    """A start restores today's seconds, from database and journal, once each."""
+    server.film(48)
+    await server.ledger.fold()
+    server.film(72)
+    server.serve()
+
+    await server.restart()
+
+    assert (video(server), server.ledger.totals("acme").seconds) == ((5.0, 0.0), 1.0)
+
+
+async def test_video_of_other_processes(server: Server, tmp_path: Path) -> None:
+    """What a worker has made today counts once it is looked up; the own is counted once."""
+    (tmp_path / "worker").mkdir()
+    worker = Server(tmp_path / "worker", url=f"sqlite:///{server.path}")
+    await worker.start()
+    server.film(24)
+    worker.now -= DAY
+    worker.film(240)
+    worker.now += DAY
+    worker.film(48)
+    worker.serve()
+    await worker.ledger.fold()
+    before = video(server)
+    for _ in range(2):
+        await server.ledger.learn_video("acme")
+    await worker.ledger.close()
+    await worker.database.close()
+
+    assert (before, video(server)) == ((1.0, 0.0), (3.0, 0.0))
+
+
+async def test_video_that_was_looked_up_before_midnight(server: Server) -> None:
+    """What the database said of yesterday is none of today, and the other way round."""
+    server.film(24)
+    usage = server.ledger._usage
+    server.now += DAY
+    usage.learn_video("acme", 5.0, now=server.now)
+    found = video(server)
+    usage.learn_video("acme", 9.0, now=server.now - DAY)
+
+    assert (found, video(server)) == ((5.0, 0.0), (5.0, 0.0))

@@ -28,12 +28,12 @@ def of(
 
 
 class Server:
-    """A ledger that can be killed and started again, over one folder."""
+    """A ledger that can be killed and started again, over one folder; others may share `url`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, url: str | None = None) -> None:
         self.path = folder / "junctor.db"
         self.journal = folder / "journal"
-        self.database = Database(f"sqlite:///{self.path}")
+        self.database = Database(url or f"sqlite:///{self.path}")
         self.now = NOON
         self.ledger = self.make()
 
@@ -59,15 +59,22 @@ class Server:
         await self.kill()
         await self.ledger.open()
 
-    def reserve(self, principal: Principal | None = None) -> Reservation:
+    def reserve(self, principal: Principal | None = None, *, charge_id: str = "") -> Reservation:
         return self.ledger.reserve(
-            request_id="req", principal=principal or of(), contract="openai", operation="transcribe"
+            request_id="req",
+            principal=principal or of(),
+            contract="openai",
+            operation="transcribe",
+            charge_id=charge_id,
         )
 
     def serve(self, frames: int = 16_000, *, principal: Principal | None = None) -> str:
         reservation = self.reserve(principal)
         reservation.settle(frames=frames, rate=16_000)
         return reservation.id
+
+    def film(self, frames: int = 24, *, principal: Principal | None = None) -> None:
+        self.reserve(principal).settle(unit="video_seconds", frames=frames, rate=24)
 
     def chat(self, tokens: int, *, principal: Principal | None = None) -> str:
         reservation = self.reserve(principal)
