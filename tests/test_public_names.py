@@ -55,6 +55,7 @@ PUBLIC: dict[str, dict[str, str]] = {
         "NotConfiguredError": "",
         "NotFoundError": "",
         "OverloadedError": "retry_after",
+        "PictureError": "",
         "PluginError": "",
         "ProviderAnswerError": "retryable",
         "ProviderAuthError": "",
