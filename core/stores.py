@@ -22,7 +22,8 @@ BATCH = 500
 SHARED_BATCH = 20
 """Artefacts that one statement deletes from the database, at most."""
 WRITERS = 2
-"""Writes to the database at the same time: each holds one of its four connections."""
+READERS = 1
+"""Those who may hold one of a process's four connections to the database at the same time."""
 
 
 class Store(Protocol):
@@ -153,6 +154,7 @@ class DatabaseStore:
     def __init__(self, database: Database) -> None:
         self._chunks = ChunkTable(database)
         self._writers = asyncio.Semaphore(WRITERS)
+        self._readers = asyncio.Semaphore(READERS)
 
     async def add(self, row: ArtefactRow, source: bytes | Path) -> ArtefactRow:
         """Write the chunks and the row in one transaction; a kill leaves nothing of it."""
@@ -166,7 +168,8 @@ class DatabaseStore:
         if not size:
             return b""
         first, last = start // CHUNK, (start + size - 1) // CHUNK
-        chunks = await self._chunks.read(row.id, first, last)
+        async with self._readers:
+            chunks = await self._chunks.read(row.id, first, last)
         if not chunks:
             raise FileNotFoundError(row.id)
         begin = start - first * CHUNK

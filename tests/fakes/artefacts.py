@@ -9,7 +9,7 @@ import pytest
 from junctor.core.errors import NotFoundError
 from junctor.core.storage.database import Database
 
-TABLES = "api_keys, artefacts, artefact_chunks, idempotency_keys"
+TABLES = "api_keys, artefacts, artefact_chunks, deliveries, idempotency_keys, jobs"
 
 
 def contents(folder: Path) -> list[Path]:

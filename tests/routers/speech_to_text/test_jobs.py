@@ -14,9 +14,10 @@ import pytest
 from aiohttp import web
 from attrs import define, field
 
-from junctor.conf.settings import Callbacks, Jobs, Network, Secret
+from junctor.conf.settings import Callbacks, Jobs, Network, Secret, Storage
 from junctor.core.errors import ProviderUnavailableError
 from junctor.core.testing.fakes import Fail, FakeTranscriber, Hang, Say
+from tests.fakes.artefacts import emptied
 from tests.fakes.server import Served
 from tests.routers.speech_to_text.test_transcribe import CLIP, PATH, house, post, provider
 
@@ -62,12 +63,13 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @asynccontextmanager
 async def office(
-    folder: Path, *providers: FakeTranscriber
+    folder: Path, *providers: FakeTranscriber, **more: Any
 ) -> AsyncIterator[tuple[Served, httpx.AsyncClient, Receiver]]:
     settings = {
         "network": Network(allowed_private=("127.0.0.0/8",)),
         "jobs": Jobs(poll_interval=0.05),
         "callbacks": Callbacks(secret=Secret(SECRET), backoff=0.01),
+        **more,
     }
     async with receiver() as mail, house(folder, *providers, **settings) as (served, client):
         yield served, client, mail
@@ -159,6 +161,23 @@ async def test_a_submission_with_a_key_is_one_job(tmp_path: Path) -> None:
     assert (first.status_code, second.status_code) == (202, 202)
     assert [one["job_id"] for one in jobs] == [first.json()["job_id"]] == [second.json()["job_id"]]
     assert len(fake.calls) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.tools
+async def test_another_server_takes_a_job_up(tmp_path: Path, postgres_url: str) -> None:
+    """A server with a folder of its own finds the upload of a job that another one had taken in."""
+    await (await emptied(postgres_url)).close()
+    first, second = provider("azure", then=Hang()), provider("azure", then=Say("found"))
+    shared = {"storage": Storage(data_dir=str(tmp_path / "here"), database_url=postgres_url)}
+    async with office(tmp_path, first, **shared) as (_, client, mail):
+        job = (await post(client, provider="azure", callback_url=mail.url)).json()["job_id"]
+        await first.called()
+    shared = {"storage": Storage(data_dir=str(tmp_path / "there"), database_url=postgres_url)}
+    async with office(tmp_path, second, **shared) as (_, client, mail):
+        shown = await ended(client, job)
+
+    assert (shown["status"], shown["result"]["text"]) == ("done", "found")
 
 
 @pytest.mark.slow
