@@ -173,7 +173,7 @@ class DatabaseStore:
         if not chunks:
             raise FileNotFoundError(row.id)
         begin = start - first * CHUNK
-        return b"".join(chunks)[begin : begin + size]
+        return await asyncio.to_thread(_joined, chunks, begin, begin + size)
 
     async def delete(self, row: ArtefactRow, at: int) -> bool:
         """Delete the chunks and note it, in one statement."""
@@ -211,6 +211,10 @@ class _Reader:
         self._digest.update(data)
         self._size += len(data)
         return data
+
+
+def _joined(chunks: Sequence[bytes], begin: int, end: int) -> bytes:
+    return b"".join(chunks)[begin:end]
 
 
 def _blob(row: ArtefactRow) -> Blob:
