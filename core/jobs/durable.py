@@ -124,8 +124,8 @@ class Durable:
             with SetWorkflowID(id_), SetEnqueueOptions(priority=urgency):
                 self._enqueue(queue, id_)
 
-    def reconcile(self, unfinished: Collection[tuple[str, str, int]]) -> None:
-        """Forget what is over, and queue what our table has and DBOS has not."""
+    def reconcile(self, running: Collection[tuple[str, str, int]]) -> None:
+        """Forget what is over, and queue what was running and DBOS does not know."""
         from dbos import DBOS
 
         self.sweep()
@@ -137,7 +137,7 @@ class Durable:
             known.update(one.workflow_id for one in found)
             if len(found) < BATCH:
                 break
-        self.enqueue(job for job in unfinished if job[0] not in known)
+        self.enqueue(job for job in running if job[0] not in known)
 
     def sweep(self) -> None:
         """Delete what DBOS keeps of jobs that are over."""

@@ -91,10 +91,27 @@ class JobTable:
         rows = await self._database.fetch(sql, team=team, limit=limit, **more)
         return convert(rows, list[JobRow])
 
-    async def unfinished(self) -> list[tuple[str, str, int]]:
-        """Return id, queue and priority of all that is queued or running, oldest first."""
-        sql = f"SELECT id, queue, priority FROM jobs WHERE {UNFINISHED} ORDER BY id"  # noqa: S608
+    async def running(self) -> list[tuple[str, str, int]]:
+        """Return id, queue and priority of all that is running, oldest first."""
+        sql = "SELECT id, queue, priority FROM jobs WHERE state = 'running' ORDER BY id"
         return convert(await self._database.fetch(sql), list[tuple[str, str, int]])
+
+    async def foremost(self, limit: int) -> list[tuple[str, str, int]]:
+        """Return id, queue and priority of so many jobs that are next in each queue, in order."""
+        sql = """
+            SELECT id, queue, priority FROM (
+                SELECT id, queue, priority,
+                    ROW_NUMBER() OVER (PARTITION BY queue ORDER BY priority DESC, id) AS place
+                FROM jobs WHERE state = 'queued'
+            ) AS waiting WHERE place <= :limit ORDER BY place, id
+        """
+        rows = await self._database.fetch(sql, limit=limit)
+        return convert(rows, list[tuple[str, str, int]])
+
+    async def has_unfinished(self) -> bool:
+        """Tell whether anything is queued or running."""
+        sql = f"SELECT 1 FROM jobs WHERE {UNFINISHED} LIMIT 1"  # noqa: S608
+        return bool(await self._database.fetch(sql))
 
     async def count_unfinished(self, team: str) -> int:
         """Return how many jobs of a team are queued or running."""

@@ -11,7 +11,6 @@ from junctor.core.storage.database import Database
 from junctor.core.storage.jobs import DeliveryRow, DeliveryTable, JobRow, JobTable
 from tests.fakes.postgres import postgres, program
 
-
 LATE = 9_999_999
 """Beyond what other tests purge: the databases are shared."""
 
@@ -56,7 +55,7 @@ async def test_life_of_a_job(url: str) -> None:
     assert begun is not None
     assert (begun.state, begun.attempts, begun.started_at) == ("running", 1, 5)
     assert states == {"job_1": "done", "job_2": "queued"}
-    assert (await jobs.unfinished(), await jobs.count_unfinished("acme")) == (
+    assert (await jobs.foremost(9), await jobs.count_unfinished("acme")) == (
         [("job_2", "default", 0)], 1,
     )  # fmt: skip
     assert [(one.id, one.progress, one.callback_state, one.callback_due) for one in page] == [
@@ -125,6 +124,8 @@ async def test_order(url: str) -> None:
         await table.ahead("order", priority=priority, id_=id_)
         for id_, priority in (("o2", 5), ("o3", 0), ("o4", 0))
     ]
+    foremost = [one[0] for one in await table.foremost(2) if one[1] == "order"]
+    running = [one[0] for one in await table.running()]
     counts = {key: n for key, n in (await table.counts()).items() if key[0] == "order"}
     seconds = await table.unfinished_seconds("order"), await table.unfinished_seconds("nobody")
     for id_ in ("o1", "o2", "o3", "o4"):
@@ -132,4 +133,5 @@ async def test_order(url: str) -> None:
     await database.close()
 
     assert (ahead, seconds) == ([0, 1, 2], (6.0, 0.0))
+    assert (foremost, running) == (["o2", "o3"], ["o1"])
     assert counts == {("order", "running"): 1, ("order", "queued"): 3}
