@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from junctor.core.errors import ConfigError, OverloadedError
 from junctor.core.storage.upgrade import run_alembic
@@ -36,21 +36,25 @@ class EngineDriver:
                 key="storage.database_url",
             ) from exc
 
+        # BEGIN and COMMIT around a single statement would be two more ways to the server and back.
+        self._single = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
     async def fetch(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[object, ...]]:
         """Return the rows of one SELECT."""
-        async with self._begin() as connection:
+        async with self._begin(self._single) as connection:
             return [tuple(row) for row in await connection.execute(text(sql), parameters)]
 
     async def write(self, sql: str, rows: Sequence[Mapping[str, object]]) -> int:
         """Run one statement for each of `rows` in one transaction; return the rows changed."""
-        async with self._begin() as connection:
+        is_single = len(rows) == 1
+        async with self._begin(self._single if is_single else self._engine) as connection:
             # A list makes asyncpg run many statements at once, and then it counts no rows.
-            parameters = rows if len(rows) > 1 else rows[0]
+            parameters = rows[0] if is_single else rows
             return (await connection.execute(text(sql), parameters)).rowcount
 
     async def write_all(self, statements: AsyncIterable[tuple[str, Mapping[str, object]]]) -> None:
         """Run statements as they come, all of them in one transaction."""
-        async with self._begin() as connection:
+        async with self._begin(self._engine) as connection:
             async for sql, parameters in statements:
                 await connection.execute(text(sql), parameters)
 
@@ -71,9 +75,9 @@ class EngineDriver:
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _begin(self) -> AsyncIterator[AsyncConnection]:
+    async def _begin(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._engine.begin() as connection:
+            async with engine.begin() as connection:
                 yield connection
         except IntegrityError:
             raise
