@@ -78,6 +78,7 @@ class Runtime:
         plugins: loaded by the composition root.
         telemetry: where attempts and transcripts are counted.
         complaints: where plugin failures are logged.
+        queues: those whose jobs it does, instead of what `jobs.work` says.
 
     """
 
@@ -89,7 +90,13 @@ class Runtime:
     """Hashes of what was transcribed."""
 
     def __init__(
-        self, settings: Settings, plugins: Plugins, *, telemetry: Telemetry, complaints: Complaints
+        self,
+        settings: Settings,
+        plugins: Plugins,
+        *,
+        telemetry: Telemetry,
+        complaints: Complaints,
+        queues: Sequence[str] | None = None,
     ) -> None:
         self.plugins = plugins
         self.telemetry = telemetry
@@ -97,7 +104,7 @@ class Runtime:
         self.guard = GuardedClient(settings.network)
         """For URLs that callers give; `[network]` is read at start."""
         self.callbacks = Callbacks(lambda: self._settings, guard=self.guard)
-        self.jobs = Jobs(lambda: self._settings, ended=self.callbacks.wake)
+        self.jobs = Jobs(lambda: self._settings, queues=queues, ended=self.callbacks.wake)
         """Kinds of jobs are registered before `open`."""
         self._complaints = complaints
         self._settings = settings

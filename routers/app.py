@@ -13,14 +13,13 @@ from litestar.routes import HTTPRoute
 from litestar.utils import join_paths
 
 from junctor.conf.settings import Server, Settings
-from junctor.core.complaints import Complaints
 from junctor.core.faces import ERROR_FACE, ErrorFace, ErrorFaces
 from junctor.core.gateway import Gateway
 from junctor.core.plugin_status import Stage, refuse_failures
 from junctor.core.plugins import Plugins
 from junctor.core.runtime import Runtime
-from junctor.core.telemetry import Telemetry
 from junctor.routers import chat, demo, ltx_video, openai, speech_to_text, system, thai_asr
+from junctor.routers.composition import compose
 from junctor.routers.errors import error_handler, refusal_of
 from junctor.routers.openai.errors import OPENAI_FACE, SHARED_FACE
 from junctor.routers.shortcuts import with_shortcuts
@@ -40,18 +39,13 @@ def create_app(settings: Settings, *, plugins: Plugins | None = None) -> Litesta
         ConfigError: tracing is asked for, and OpenTelemetry is not installed.
 
     """
-    complaints = Complaints()
-    plugins = plugins or Plugins.load(settings.loader, complaints=complaints)
-    telemetry = Telemetry(settings.telemetry, version=system.server_version())
-    runtime = Runtime(settings, plugins, telemetry=telemetry, complaints=complaints)
-    speech_to_text.register_jobs(runtime)
-    ltx_video.register_jobs(runtime)
-    telemetry.metrics.watch_breakers(runtime.health.states)
-    telemetry.metrics.watch_latencies(runtime.health.slowness)
+    runtime = compose(settings, plugins=plugins)
     app = _with_plugins(runtime, settings)
     faces: ErrorFaces = app.state["error_faces"]
     app.asgi_handler = VisitLayer(
-        with_shortcuts(app, faces), telemetry, lambda scope, error: refusal_of(scope, error, faces)
+        with_shortcuts(app, faces),
+        runtime.telemetry,
+        lambda scope, error: refusal_of(scope, error, faces),
     )
     return app
 

@@ -1,7 +1,6 @@
 """The process that serves: uvicorn on uvloop, signals, reload."""
 
 import asyncio
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,13 +11,13 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
-from junctor.conf.reload import Reload
 from junctor.conf.settings import Server as ServerSettings
 from junctor.conf.settings import Settings
-from junctor.core.errors import ConfigError, JunctorError
+from junctor.core.errors import ConfigError
 from junctor.core.logs import configure_logging
 from junctor.routers.app import create_app, runtime_of
 from junctor.routers.memory import settle_memory
+from junctor.routers.signals import Prepare, watch_signals
 from junctor.routers.sockets import sockets_of
 
 BACKLOG = 2048
@@ -30,9 +29,6 @@ KEEP_ALIVE = 75
 """Time an idle connection is kept, seconds: longer than clients keep theirs, so that they close."""
 
 _log = structlog.get_logger()
-
-Prepare = Callable[[Settings], Reload]
-"""Reads the settings anew and compares them with the current ones; may raise ConfigError."""
 
 
 def serve(
@@ -175,35 +171,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(
     app: Litestar, settings: Settings, *, prepare: Prepare, announce: Callable[[str], object]
 ) -> None:
-    stop = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = asyncio.create_task(_reload(app, prepare))
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    stop = watch_signals(runtime_of(app), prepare)
     async with listening(app, settings.server) as url:
         settle_memory()
         announce(f"junctor is listening on {url}")
         await stop.wait()
         _log.info("stopping", grace_seconds=settings.server.shutdown_grace)
-
-
-async def _reload(app: Litestar, prepare: Prepare) -> None:
-    runtime = runtime_of(app)
-    try:
-        found = await asyncio.to_thread(prepare, runtime.settings)
-        await runtime.reload(found.settings)
-    except JunctorError as exc:
-        _log.error("reload_refused", reason=str(exc))  # no defect of ours
-    except Exception:  # noqa: BLE001  # the boundary of a reload: what is there stays
-        _log.exception("reload_failed")
-    else:
-        configure_logging(found.settings.telemetry)
-        runtime.telemetry.adopt_logging()
-        _log.info("reloaded", changed=found.changed, needs_restart=found.needs_restart)

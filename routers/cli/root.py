@@ -7,6 +7,7 @@ from junctor.routers.cli.group import LazyGroup
 COMMANDS = {
     "demo": "junctor.routers.cli.demo_command:demo",
     "serve": "junctor.routers.cli.serve:serve",
+    "worker": "junctor.routers.cli.worker:worker",
     "keys": "junctor.routers.cli.keys:keys",
     "tokens": "junctor.routers.cli.tokens:tokens",
     "callbacks": "junctor.routers.cli.callbacks:callbacks",
