@@ -380,7 +380,7 @@ class LtxVideo(Base, frozen=True, kw_only=True):
     fetch_timeout: Seconds = 20.0
     """Time to fetch a picture that is given by its URL."""
     retention_hours: Annotated[float, Meta(gt=0)] = 24.0
-    """How long a video is kept once it is made; its picture, from its submission on, a week more."""
+    """How long a video is kept once it is made, and its fitted picture."""
     rounds: Count = 3
     """Times that the candidates are tried when all have failed in a way that may pass."""
     pause: Seconds = 10.0

@@ -1,17 +1,19 @@
 """
 A caller's picture becomes the first frame of a video: of its exact size, in sRGB, nothing beside.
 
-What a file is, is read from its bytes. Its pixels are counted in its header before any is decoded,
+What a file is, is read from its bytes. A submission only looks at it (`look`), which takes
+milliseconds; its job fits it (`fitted`). Its pixels are counted in its header before any is decoded,
 and it is scaled first and turned, laid over white and converted after, when it is small.
 """
 
 import asyncio
 import re
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
+from zlib import crc32
 
 from junctor.core.audio import run_in_slot
 from junctor.core.errors import PictureError
@@ -33,30 +35,67 @@ cost a pass over all pixels, so that a file of 25 MB could keep a processor busy
 """
 
 
-async def fit(
+async def look(
     data: bytes,
-    size: Size,
     *,
     max_pixels: int,
     slots: asyncio.Semaphore,
     bound: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-) -> bytes:
+) -> None:
     """
-    Do what `fitted` does in a thread, as soon as a slot is free.
+    Do what `looked_at` does in a thread, as soon as a slot is free.
 
     Args:
         data: the file as it came.
-        size: of the result, pixels.
-        max_pixels: largest picture that is decoded.
-        slots: how many pictures may be decoded at once.
+        max_pixels: largest picture that is taken.
+        slots: how many pictures may be looked at or decoded at once.
         bound: makes the context in which it is waited for; it may bound the time.
 
     Raises:
-        PictureError: as `fitted` raises it.
+        PictureError: as `looked_at` raises it.
 
     """
     async with bound():
-        return await run_in_slot(slots, lambda _stop: fitted(data, size, max_pixels=max_pixels))
+        await run_in_slot(slots, lambda _stop: looked_at(data, max_pixels=max_pixels))
+
+
+def looked_at(data: bytes, *, max_pixels: int) -> None:
+    """
+    Refuse what `fitted` would refuse, as far as that can be seen in a few milliseconds.
+
+    A JPG is decoded at an eighth of its size; of a PNG the checksums are compared, of a WEBP the
+    length. What is broken in spite of these is found by `fitted`. It blocks.
+
+    Args:
+        data: the file as it came.
+        max_pixels: largest picture that is taken.
+
+    Raises:
+        PictureError: empty, something else, broken, cut short, moving, or with too many pixels.
+
+    """
+    with _opened(data, max_pixels) as image:
+        match image.format:
+            case "PNG":
+                _check_png(data)
+            case "WEBP":
+                if len(data) < int.from_bytes(data[4:8], "little") + 8:
+                    raise _cut_short()
+            case _:
+                image.draft(None, (1, 1))
+                image.load()
+
+
+def _check_png(data: bytes) -> None:
+    """Compare the checksum of each chunk up to the last (ISO/IEC 15948, section 5.3)."""
+    at, kind, view = 8, b"", memoryview(data)
+    while kind != b"IEND":
+        size = int.from_bytes(data[at : at + 4], "big")
+        kind = data[at + 4 : at + 8]
+        end = at + 8 + size
+        if len(kind) < 4 or crc32(view[at + 4 : end]).to_bytes(4, "big") != view[end : end + 4]:  # noqa: PLR2004
+            raise _cut_short()
+        at = end + 4
 
 
 def fitted(data: bytes, size: Size, *, max_pixels: int) -> bytes:
@@ -77,10 +116,13 @@ def fitted(data: bytes, size: Size, *, max_pixels: int) -> bytes:
         PictureError: empty, something else, broken, cut short, moving, or with too many pixels.
 
     """
-    if not data:
-        raise PictureError("The picture is empty. Send a JPG, PNG or WEBP file.")
-    image, turn = _read(data, size, max_pixels)
-    small = _over_white(_covering(image, *_shape(size, turn)))
+    with _opened(data, max_pixels) as opened:
+        turn = _turn(opened)
+        width, height = _shape(size, turn)
+        opened.draft(None, (2 * width, 2 * height))
+        opened.load()
+        image = _scalable(opened)
+    small = _over_white(_covering(image, width, height))
     small = _in_srgb(small, image.info.get("icc_profile"))
     if turn is not None:
         small = small.transpose(turn)
@@ -90,21 +132,20 @@ def fitted(data: bytes, size: Size, *, max_pixels: int) -> bytes:
     return file.getvalue()
 
 
-def _read(data: bytes, size: Size, max_pixels: int) -> "tuple[Image, Transpose | None]":
-    """Decode in a mode that can be scaled: L, LA, RGB, RGBA or CMYK."""
+@contextmanager
+def _opened(data: bytes, max_pixels: int) -> "Iterator[Image]":
+    """Yield a picture whose header is well; whatever is wrong with the rest is a `PictureError`."""
     import PIL.WebPImagePlugin  # noqa: F401 - or Pillow imports all of its forty formats to find it
     from PIL import Image, UnidentifiedImageError
 
+    if not data:
+        raise PictureError("The picture is empty. Send a JPG, PNG or WEBP file.")
     # Of a file that is a little wrong Pillow warns; nobody could do anything about it.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         image = Image.open(BytesIO(data), formats=_FORMATS)
         _check(image, data, max_pixels)
-        turn = _turn(image)
-        width, height = _shape(size, turn)
-        image.draft(None, (2 * width, 2 * height))
-        image.load()
-        return _scalable(image), turn
+        yield image
     except PictureError:
         raise
     except Image.DecompressionBombError as exc:
@@ -115,7 +156,11 @@ def _read(data: bytes, size: Size, max_pixels: int) -> "tuple[Image, Transpose |
             "Only these three kinds are taken."
         ) from exc
     except Exception as exc:  # the boundary: what Pillow raises for a stranger's bytes is endless
-        raise PictureError("The picture is broken or cut short. Send a whole file.") from exc
+        raise _cut_short() from exc
+
+
+def _cut_short() -> PictureError:
+    return PictureError("The picture is broken or cut short. Send a whole file.")
 
 
 def _check(image: "Image", data: bytes, max_pixels: int) -> None:

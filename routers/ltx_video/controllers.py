@@ -18,8 +18,7 @@ from junctor.core.jobs import Job, JobState
 from junctor.core.presence import Attended
 from junctor.core.runtime import Runtime
 from junctor.core.tickets import Ticket
-from junctor.core.video.images import fit
-from junctor.core.video.sizes import size_of
+from junctor.core.video.images import look
 from junctor.core.visits import current_visit
 from junctor.routers.answers import Answer, Http, ticket_headers
 from junctor.routers.ltx_video import files
@@ -31,14 +30,20 @@ from junctor.routers.ltx_video.forms import (
     read_generation,
     wish_of,
 )
-from junctor.routers.ltx_video.rendering import generation, listed, payload_of, video_of
+from junctor.routers.ltx_video.rendering import (
+    generation,
+    listed,
+    payload_of,
+    picture_of,
+    video_of,
+)
 from junctor.routers.ltx_video.sources import picture
 from junctor.routers.ltx_video.work import (
     CONTRACT,
     KIND,
-    PICTURE,
-    PICTURE_HOURS,
     QUEUE,
+    UPLOAD,
+    UPLOAD_HOURS,
     Payload,
     expiry,
 )
@@ -76,11 +81,13 @@ async def _submitted(body: bytes, key: str | None, ticket: Ticket, runtime: Runt
         return known
     wire, asked = read_generation(body)
     _check_model(asked, ticket, runtime)
+    if ticket.principal.limits.video_seconds_per_day is not None:
+        await runtime.gateway.ledger.learn_video(team)
     ticket.hold_video(asked.duration, queued=await runtime.jobs.unfinished_seconds(team))
-    stored = await _picture(wire.image.url, asked, ticket, runtime)
+    upload = await _upload(wire.image.url, ticket, runtime)
     payload = Payload(
         asked=asked,
-        picture=stored,
+        upload=upload,
         key_id=ticket.principal.key_id,
         request_id=ticket.request_id,
     )
@@ -109,28 +116,24 @@ def _check_model(asked: Asked, ticket: Ticket, runtime: Runtime) -> None:
         runtime.gateway.video_plan(ticket, wish)
 
 
-async def _picture(url: str, asked: Asked, ticket: Ticket, runtime: Runtime) -> str:
-    """Take the picture in, fit it, and store it; return its id."""
-    settings = ticket.snapshot.settings
+async def _upload(url: str, ticket: Ticket, runtime: Runtime) -> str:
+    """Take the picture in, look at it, and store it; return its id."""
+    settings, team = ticket.snapshot.settings.ltx_video, ticket.principal.team
     data = await picture(
         url,
         runtime=runtime,
-        team=ticket.principal.team,
-        max_bytes=settings.ltx_video.max_image_bytes,
-        within=min(settings.ltx_video.fetch_timeout, ticket.deadline.remaining),
+        team=team,
+        max_bytes=settings.max_image_bytes,
+        within=min(settings.fetch_timeout, ticket.deadline.remaining),
     )
-    fitted = await fit(
+    await look(
         data,
-        size_of(asked.aspect_ratio, asked.resolution),
-        max_pixels=settings.ltx_video.max_image_pixels,
+        max_pixels=settings.max_image_pixels,
         slots=runtime.gateway.decode_slots(ticket),
         bound=ticket.deadline.enforced,
     )
     return await runtime.artefacts.put(
-        fitted,
-        team=ticket.principal.team,
-        name=PICTURE,
-        expires_at=expiry(settings.ltx_video.retention_hours + PICTURE_HOURS),
+        data, team=team, name=UPLOAD, expires_at=expiry(UPLOAD_HOURS)
     )
 
 
@@ -148,7 +151,7 @@ async def _kept(jobs: list[Job], runtime: Runtime) -> set[str]:
     if not jobs:
         return set()
     ids = {video for job in jobs if (video := video_of(job))}
-    ids |= {payload_of(job).picture for job in jobs}
+    ids |= {one for job in jobs if (one := picture_of(job))}
     return await runtime.artefacts.kept(ids, team=jobs[0].team)
 
 
@@ -211,7 +214,7 @@ async def delete_generation(
     principal = await _caller(request, gateway, "delete")
     job = await runtime.jobs.get(request_id, team=principal.team, kind=KIND)
     job = await runtime.jobs.cancel(job.id, team=principal.team)
-    stored = [payload_of(job).picture, video_of(job)] if job.is_over else []
+    stored = [payload_of(job).upload, picture_of(job), video_of(job)] if job.is_over else []
     for artefact in filter(None, stored):
         try:
             await runtime.artefacts.delete(artefact, team=principal.team)

@@ -29,6 +29,13 @@ def video_of(job: Job) -> str | None:
     return str(job.result["video"])
 
 
+def picture_of(job: Job) -> str | None:
+    """Return the id of a job's fitted picture; None before it is there."""
+    told = job.detail if job.result is None else job.result
+    picture = told.get("picture") if told else None
+    return None if picture is None else str(picture)
+
+
 def payload_of(job: Job) -> Payload:
     """Return what a job knows."""
     return msgspec.convert(job.payload, Payload)
@@ -56,9 +63,8 @@ def generation(job: Job, *, kept: Collection[str], ahead: int | None = None) -> 
 
 def listed(job: Job, *, kept: Collection[str]) -> ListedGeneration:
     """Return a job of a list; likewise."""
-    payload = payload_of(job)
-    asked = payload.asked
-    has_picture = payload.picture in kept
+    asked, picture = payload_of(job).asked, picture_of(job)
+    has_picture = picture is not None and picture in kept
     return ListedGeneration(
         request_id=job.id,
         status=_STATUS[job.state],
@@ -71,7 +77,7 @@ def listed(job: Job, *, kept: Collection[str]) -> ListedGeneration:
         aspect_ratio=asked.aspect_ratio,
         resolution=asked.resolution,
         seed=asked.seed,
-        image_url=picture_path(payload.picture, job.created_at) if has_picture else None,
+        image_url=picture_path(picture or "", job.created_at) if has_picture else None,
         created_at=_moment(job.created_at),
         finished_at=None if job.finished_at is None else _moment(job.finished_at),
     )
@@ -90,7 +96,8 @@ def _progress(job: Job, ahead: int | None) -> dict[str, object] | None:
     if job.state is JobState.QUEUED:
         queued: dict[str, object] = {"stage": "queued", "percent": 0}
         return queued if ahead is None else {**queued, "ahead": ahead}
-    return dict(job.detail or {"stage": "starting", "percent": 0})
+    told = job.detail or {"stage": "starting", "percent": 0}
+    return {name: value for name, value in told.items() if name != "picture"}
 
 
 def _moment(microseconds: int) -> str:

@@ -22,6 +22,7 @@ from junctor.core.errors import (
     AllCandidatesFailedError,
     JunctorError,
     NoCandidateError,
+    NotFoundError,
     OverloadedError,
     ProviderError,
 )
@@ -31,16 +32,17 @@ from junctor.core.plans import Candidate
 from junctor.core.requests import VideoProgress
 from junctor.core.runtime import Runtime
 from junctor.core.tickets import Ticket
+from junctor.core.video.images import fitted
 from junctor.core.video.sizes import RATE, size_of
 from junctor.routers.ltx_video.forms import Asked, wish_of
 
 CONTRACT = "ltx_video"
 KIND = "video"
 QUEUE = "video"
-PICTURE, VIDEO = "picture", "video"
-"""What the artefacts are called; whoever knows the id of one may read it."""
-PICTURE_HOURS = 7 * 24
-"""For which a picture is kept beyond its video's time: the job may wait for its turn."""
+UPLOAD, PICTURE, VIDEO = "upload", "picture", "video"
+"""What the artefacts are called; whoever knows the id of one of the last two may read it."""
+UPLOAD_HOURS = 7 * 24
+"""For which a picture waits for its job's turn, at most."""
 SCRATCH = "scratch"
 """Folder in the data folder for files that are being made."""
 
@@ -51,8 +53,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     """What a job knows: choices and names, no picture."""
 
     asked: Asked
-    picture: str
-    """Id of the fitted picture."""
+    upload: str
+    """Id of the picture as it came; it goes when the picture is fitted."""
     key_id: str
     """Of the API key that submitted it."""
     request_id: str
@@ -70,14 +72,16 @@ class Teller:
 
     Args:
         progress: of the job.
+        picture: id of the fitted picture, which the job's row tells from here on.
 
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, picture: str) -> None:
         self._progress = progress
+        self._picture = picture
         self._news = asyncio.Event()
         self._share = 0.0
-        self._detail: dict[str, object] = {"stage": "starting", "percent": 0}
+        self._detail: dict[str, object] = {"stage": "starting", "percent": 0, "picture": picture}
 
     def told(self, candidate: Candidate, progress: VideoProgress) -> None:
         """Take note; the last word counts."""
@@ -88,6 +92,7 @@ class Teller:
             "model": card.id,
             "stage": progress.stage.value,
             "percent": round(100 * self._share),
+            "picture": self._picture,
         }
         if progress.steps:
             self._detail |= {"step": progress.step, "steps": progress.steps}
@@ -130,7 +135,9 @@ class VideoMaker:
             payload=msgspec.convert(job.payload, Payload),
             progress=progress,
         )
-        return {"video": await progress.step("generate", making.made)}
+        picture = await making.picture()
+        video = await progress.step("generate", lambda: making.video(picture))
+        return {"picture": picture, "video": video}
 
 
 @frozen(kw_only=True)
@@ -142,10 +149,28 @@ class Making:
     payload: Payload
     progress: Progress
 
-    async def made(self) -> str:
+    async def picture(self) -> str:
+        """Fit the picture, and delete it as it came; return the id of what is stored."""
+        picture = await self.progress.step("picture", self._fitted)
+        with suppress(NotFoundError, OverloadedError):  # it goes in time, whatever happens
+            await self.runtime.artefacts.delete(self.payload.upload, team=self.job.team)
+        return picture
+
+    async def _fitted(self) -> str:
+        artefacts, asked = self.runtime.artefacts, self.payload.asked
+        settings = self.runtime.settings.ltx_video
+        data = await artefacts.get(self.payload.upload, team=self.job.team)
+        size = size_of(asked.aspect_ratio, asked.resolution)
+        png = await asyncio.to_thread(fitted, data, size, max_pixels=settings.max_image_pixels)
+        return await artefacts.put(
+            png, team=self.job.team, name=PICTURE, expires_at=expiry(settings.retention_hours)
+        )
+
+    async def video(self, picture_id: str) -> str:
         """Make the video, store it, and charge it; return the id of what is stored."""
         gateway, job = self.runtime.gateway, self.job
-        picture = await self.runtime.artefacts.get(self.payload.picture, team=job.team)
+        picture = await self.runtime.artefacts.get(picture_id, team=job.team)
+        teller = Teller(self.progress, picture_id)
         ticket = await gateway.resume(
             gateway.accounts.principal(job.team, self.payload.key_id),
             contract=CONTRACT,
@@ -157,16 +182,21 @@ class Making:
         try:
             async with ticket:
                 ticket.buffer(len(picture))
-                video = await self._stored(ticket, picture, folder)
+                video = await self._stored(ticket, picture, folder, teller)
                 await self.progress.seal()
+            if not ticket.is_paid:
+                self.runtime.telemetry.video(
+                    provider=ticket.provider or "",
+                    model=ticket.model or "",
+                    seconds=ticket.video_seconds,
+                )
             with suppress(OverloadedError):  # the journal has it, whatever the database says
                 await gateway.ledger.fold()
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return video
 
-    async def _stored(self, ticket: Ticket, picture: bytes, folder: Path) -> str:
-        teller = Teller(self.progress)
+    async def _stored(self, ticket: Ticket, picture: bytes, folder: Path, teller: Teller) -> str:
         telling = asyncio.create_task(teller.run(asyncio.current_task()))
         try:
             made = await self._generated(ticket, picture, folder, teller)

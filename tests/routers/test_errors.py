@@ -56,6 +56,7 @@ from junctor.core.net.guard import UrlError
 from junctor.routers.app import create_app
 from junctor.routers.chat.errors import CHAT_FACE
 from junctor.routers.errors import as_junctor_error
+from junctor.routers.ltx_video.errors import LTX_FACE
 from junctor.routers.openai.errors import OPENAI_FACE
 from junctor.routers.speech_to_text.errors import STT_FACE
 from junctor.routers.thai_asr.errors import THAI_ASR_FACE
@@ -123,14 +124,14 @@ def test_every_class_has_a_sample():
 
 def test_the_known_contracts_are_crossed():
     """The faces are those of the application itself."""
-    assert {"openai", "shared", "speech-to-text", "thai_asr", "llm"} == {
+    assert {"openai", "shared", "speech-to-text", "thai_asr", "llm", "ltx_video"} == {
         face.contract for face in FACES.all()
     }
 
 
 def is_whole(face: ErrorFace, body: dict[str, Any]) -> bool:
     """Whether an envelope has all that its contract promises."""
-    if face.contract == THAI_ASR_FACE.contract:
+    if face.contract in {THAI_ASR_FACE.contract, LTX_FACE.contract}:
         return bool(body["error"] and body["code"]) and body["request_id"] == "r1"
     if face.contract != STT_FACE.contract:
         detail = body["error"]

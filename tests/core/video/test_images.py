@@ -7,6 +7,7 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 
 import pytest
@@ -17,7 +18,7 @@ from PIL.Image import Transpose
 
 from junctor.core.errors import PictureError
 from junctor.core.testing.pictures import picture_of
-from junctor.core.video.images import fit, fitted
+from junctor.core.video.images import fitted, look, looked_at
 from junctor.core.video.sizes import Size, size_of
 
 SMALL = Size(64, 48)
@@ -36,6 +37,7 @@ def plain(mode: str, colour: object, *, size: tuple[int, int] = (96, 72)) -> Ima
 
 
 def fit_of(data: bytes, size: Size = SMALL, *, max_pixels: int = 1_000_000) -> Image.Image:
+    looked_at(data, max_pixels=max_pixels)
     return Image.open(BytesIO(fitted(data, size, max_pixels=max_pixels)))
 
 
@@ -52,9 +54,12 @@ def near(found: tuple[int, ...], meant: tuple[int, ...], *, by: int = 4) -> bool
 
 
 def refusal(data: bytes, *, max_pixels: int = 1_000_000) -> str:
+    with pytest.raises(PictureError) as seen:
+        looked_at(data, max_pixels=max_pixels)
     with pytest.raises(PictureError) as caught:
         fitted(data, SMALL, max_pixels=max_pixels)
     assert caught.value.param == "image.url"
+    assert str(seen.value) == str(caught.value)
     return str(caught.value)
 
 
@@ -478,6 +483,8 @@ SOURCES.append(mpo(0x010001))
 
 
 def outcome(data: bytes) -> str:
+    with suppress(PictureError):
+        looked_at(data, max_pixels=100_000)
     try:
         return fit_of(data, Size(16, 16), max_pixels=100_000).mode
     except PictureError:
@@ -510,17 +517,18 @@ def test_mutations(source: bytes, changes: list[tuple[float, int]], share: float
 
 
 async def test_slots_bound_the_pictures() -> None:
-    """As many as there are slots are decoded at a time; the time bound is the caller's."""
+    """As many as there are slots are looked at at a time; the time bound is the caller's."""
     slots = asyncio.Semaphore(1)
     await slots.acquire()
 
-    async def in_time() -> bytes:
+    async def in_time() -> None:
         async with asyncio.timeout(0.05):
-            return await fit(picture_of(9, 9), SMALL, max_pixels=100, slots=slots)
+            await look(picture_of(9, 9), max_pixels=100, slots=slots)
 
     with pytest.raises(TimeoutError):
         await in_time()
     slots.release()
 
-    assert await fit(picture_of(9, 9), SMALL, max_pixels=100, slots=slots)
+    await look(picture_of(9, 9), max_pixels=100, slots=slots)
+
     assert not slots.locked()

@@ -75,7 +75,7 @@ async def test_no_such_file(tmp_path: Path, name: str) -> None:
 async def test_a_picture_is_no_video(tmp_path: Path) -> None:
     """The id of a picture under the name of a video is nothing."""
     async with house(tmp_path, studio()) as (_, client):
-        await submitted(client)
+        await until(client, await submitted(client))
         picture = (await client.get("/api/ltx23/v1/videos")).json()["data"][0]["image_url"]
         crossed = await client.get(picture.replace("_in_", "_av_").replace(".png", ".mp4"))
 

@@ -156,7 +156,7 @@ async def test_canceled_while_it_waits(tmp_path: Path) -> None:
     settings = {"jobs": Jobs(poll_interval=0.05, queues={"video": JobQueue(concurrency=1)})}
     async with house(tmp_path, fake, **settings) as (_, client):
         first, second = await submitted(client), await submitted(client)
-        await until(client, first, "processing")
+        await fact(lambda: fake.calls)
         waiting = await shown(client, second)
         canceled = (await client.delete(f"{API}/{second}")).json()
         await client.delete(f"{API}/{first}")
@@ -194,7 +194,8 @@ async def test_a_list_of_the_team(tmp_path: Path) -> None:
     """Newest first, with what was asked for and the picture; another team sees none of it."""
     async with house(tmp_path, studio()) as (served, client):
         ids = [await submitted(client, prompt=f"number {at}", seed=at) for at in range(3)]
-        await until(client, ids[0])
+        for job in ids:
+            await until(client, job)
         listed = (await client.get(API)).json()
         picture = await client.get(listed["data"][0]["image_url"])
         key = await served.runtime.gateway.accounts.create_key("other")
@@ -213,7 +214,7 @@ async def test_a_list_of_the_team(tmp_path: Path) -> None:
 async def test_a_picture_of_this_site(tmp_path: Path) -> None:
     """The picture of one job can be that of another, of the same team only."""
     async with house(tmp_path, studio()) as (served, client):
-        await submitted(client)
+        await until(client, await submitted(client))
         url = (await client.get(API)).json()["data"][0]["image_url"]
         again = await submit(client, image={"url": url})
         key = await served.runtime.gateway.accounts.create_key("other")
