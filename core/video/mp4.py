@@ -156,19 +156,12 @@ class Mp4Writer:
         Finish the file.
 
         Raises:
+            ValueError: it has no frame; then none is left.
             OSError: it cannot be written.
 
         """
-        import numpy as np
-
         try:
-            self._catch_up()
-            while missing := self._due:
-                self._ahead.append(np.zeros((2, min(missing, self._audio_rate)), np.float32))
-                self._catch_up()
-            self._file.mux(self._video.encode(None))
-            self._file.mux(self._audio.encode(None))
-            self._file.close()
+            self._finish()
         except BaseException:
             self.abandon()
             raise
@@ -180,6 +173,19 @@ class Mp4Writer:
         with suppress(av.FFmpegError):  # it goes anyway
             self._file.close()
         self._path.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        import numpy as np
+
+        if not self._frames:
+            raise ValueError("A video has one frame at least.")
+        self._catch_up()
+        while missing := self._due:
+            self._ahead.append(np.zeros((2, min(missing, self._audio_rate)), np.float32))
+            self._catch_up()
+        self._file.mux(self._video.encode(None))
+        self._file.mux(self._audio.encode(None))
+        self._file.close()
 
     @property
     def _due(self) -> int:
