@@ -5,7 +5,7 @@ Label values come from cards, settings and our own constants, never from a calle
 is bounded besides: beyond `LABEL_SETS` combinations a metric counts everything new as `other`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -26,6 +26,8 @@ _STATES = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN:
 
 Breakers = Callable[[], Mapping[Key, BreakerState]]
 Latencies = Callable[[], Mapping[Key, float]]
+Counts = Callable[[], Mapping[tuple[str, ...], float]]
+"""Values by their labels."""
 
 
 class Metrics:
@@ -169,8 +171,21 @@ class Metrics:
         """Show the 95th percentile of every candidate's latency, asked for at each scrape."""
         self._watch("latency_p95_seconds", "95th percentile of the time to an answer.", latencies)
 
+    def watch_jobs(self, counts: Counts) -> None:
+        """Show how many jobs are queued and running, asked for at each scrape."""
+        labels = ("queue", "state")
+        text = "Jobs that are not over, in all processes together."
+        self.registry.register(_Gauges("junctor_jobs", text, labels, counts))
+
     def _watch(self, name: str, text: str, values: Latencies) -> None:
-        self.registry.register(_Gauges(f"junctor_{name}", text, values))
+        def named() -> dict[tuple[str, ...], float]:
+            return {
+                (*_halves(model), capability.value): value
+                for (model, capability), value in values().items()
+            }
+
+        labels = ("provider", "model", "capability")
+        self.registry.register(_Gauges(f"junctor_{name}", text, labels, named))
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format; some milliseconds of work."""
@@ -178,13 +193,16 @@ class Metrics:
 
 
 class _Gauges(Collector):
-    def __init__(self, name: str, text: str, values: Latencies) -> None:
-        self._name, self._text, self._values = name, text, values
+    def __init__(self, name: str, text: str, labels: Sequence[str], values: Counts) -> None:
+        self._name, self._text, self._labels, self._values = name, text, labels, values
 
     def collect(self) -> Iterable[Metric]:
-        labels = ("provider", "model", "capability")
-        family = GaugeMetricFamily(self._name, self._text, labels=labels)
-        for (name, capability), value in self._values().items():
-            provider, _, model = name.partition(":")
-            family.add_metric((provider, model, capability.value), value)
+        family = GaugeMetricFamily(self._name, self._text, labels=self._labels)
+        for labels, value in self._values().items():
+            family.add_metric(labels, value)
         yield family
+
+
+def _halves(name: str) -> tuple[str, str]:
+    provider, _, model = name.partition(":")
+    return provider, model

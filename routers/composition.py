@@ -34,4 +34,5 @@ def compose(
     ltx_video.register_jobs(runtime)
     telemetry.metrics.watch_breakers(runtime.health.states)
     telemetry.metrics.watch_latencies(runtime.health.slowness)
+    telemetry.metrics.watch_jobs(lambda: runtime.jobs.counts)
     return runtime

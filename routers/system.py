@@ -1,6 +1,7 @@
 """For operators and probes: `/health` and `/metrics`. Neither asks for a key."""
 
 import asyncio
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
@@ -11,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from junctor.contracts.system import EngineHealth, Health, PluginHealth
 from junctor.core.engine.spec import EngineCondition, EngineState
+from junctor.core.errors import OverloadedError
 from junctor.core.plugin_status import PluginStatus, State
 from junctor.core.redaction import publishable
 from junctor.core.runtime import Condition, Runtime
@@ -44,6 +46,8 @@ async def show_health(runtime: NamedDependency[Runtime]) -> ASGIApp:
 async def show_metrics(runtime: NamedDependency[Runtime]) -> ASGIApp:
     """Show all metrics in Prometheus' text format."""
     current_visit().operation = "metrics"
+    with suppress(OverloadedError):  # the numbers of before will do
+        await runtime.jobs.count()
     body = await asyncio.to_thread(runtime.telemetry.metrics.render)
     return Answer(body=body, media_type=CONTENT_TYPE_LATEST)
 

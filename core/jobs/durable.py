@@ -28,7 +28,7 @@ CLOSE_SECONDS = 5.0
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 HELD = 30.0
-"""Seconds after which a job of a kind that is unknown here is queued again, for others."""
+"""Seconds: those of its jobs that a process cannot do do not keep others from theirs meanwhile."""
 
 Run = Callable[[str, Steps], Awaitable[bool]]
 
@@ -47,10 +47,13 @@ class Durable:
             and False when it is one for other processes, and is cancelled only by a shutdown, after
             which the job is to be run again.
         loop: the application's loop.
+        held: seconds after which a job for other processes is queued again.
 
     """
 
-    def __init__(self, url: str, *, run: Run, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, url: str, *, run: Run, loop: asyncio.AbstractEventLoop, held: float = HELD
+    ) -> None:
         self._url = url
         self._run = run
         self._loop = loop
@@ -58,6 +61,7 @@ class Durable:
         self._name = EMBEDDED if self._liveness is None else token_hex(8)
         self._is_launched = False
         self._stops: list[threading.Event] = []
+        self._hold = held
         self._held: dict[str, float] = {}
         self._enqueue: Callable[[str, str], object] | None = None
 
@@ -222,7 +226,7 @@ class Durable:
         finally:
             run.cancel()
         if not run.result():
-            self._held[id_] = time.monotonic() + HELD
+            self._held[id_] = time.monotonic() + self._hold
             raise _UnfinishedError
 
     async def _step(self, asked: Asked) -> None:

@@ -81,7 +81,8 @@ class Jobs:
         self._thread: ThreadPoolExecutor | None = None
         self._durable: Durable | None = None
         self._opened: tuple[JobTable, Runs] | None = None
-        self._counts: dict[tuple[str, str], int] = {}
+        self.counts: Mapping[tuple[str, ...], int] = {}
+        """Jobs that were queued and running when they were counted last, by queue and state."""
         self._counted = -COUNTED
 
     @property
@@ -258,12 +259,11 @@ class Jobs:
         """Return the sum of the seconds of a team's unfinished jobs."""
         return await self._table.unfinished_seconds(team)
 
-    async def counts(self) -> Mapping[tuple[str, str], int]:
-        """Return how many jobs are queued and running, by queue and state; some seconds old."""
+    async def count(self) -> None:
+        """Count how many jobs are queued and running, unless that is some seconds ago only."""
         if time.monotonic() - self._counted > COUNTED:
             self._counted = time.monotonic()
-            self._counts = await self._table.counts()
-        return self._counts
+            self.counts = await self._table.counts()
 
     def works_on(self, queue: str) -> bool:
         """Say whether this process does the jobs of a queue, or leaves them to others."""

@@ -136,7 +136,7 @@ class JobTable:
         )
         return convert(rows[0][0], int)
 
-    async def counts(self) -> dict[tuple[str, str], int]:
+    async def counts(self) -> dict[tuple[str, ...], int]:
         """Return how many jobs are queued and running, by queue and state."""
         sql = f"SELECT queue, state, COUNT(*) FROM jobs WHERE {UNFINISHED} GROUP BY state, queue"  # noqa: S608
         rows = convert(await self._database.fetch(sql), list[tuple[str, str, int]])

@@ -95,7 +95,12 @@ async def submitted(form: TranscribeForm, work: Work) -> bytes:
         callback_url=form.callback_url,
         retention_hours=hours,
     )
-    job = await runtime.jobs.submit(KIND, team=team, payload=msgspec.to_builtins(payload))
+    job = await runtime.jobs.submit(
+        KIND,
+        team=team,
+        payload=msgspec.to_builtins(payload),
+        priority=ticket.principal.limits.job_priority,
+    )
     return encoded(
         Accepted(
             status="accepted",
@@ -211,13 +216,6 @@ async def _caller(request: Http, gateway: Gateway, operation: str) -> Principal:
     return principal
 
 
-async def _own(job_id: str, principal: Principal, runtime: Runtime) -> Job:
-    job = await runtime.jobs.get(job_id, team=principal.team)
-    if job.kind != KIND:
-        raise NotFoundError("There is no job of this id. It may have been deleted with time.")
-    return job
-
-
 @get("/jobs")
 async def list_jobs(
     request: Http,
@@ -227,8 +225,8 @@ async def list_jobs(
 ) -> ASGIApp:
     """List the team's jobs, newest first, without their answers."""
     principal = await _caller(request, gateway, "jobs")
-    page = await runtime.jobs.list(principal.team, limit=PAGE, before=before)
-    shown = [await status(job, runtime, has_result=False) for job in page if job.kind == KIND]
+    page = await runtime.jobs.list(principal.team, kind=KIND, limit=PAGE, before=before)
+    shown = [await status(job, runtime, has_result=False) for job in page]
     return Answer(body=encoded(JobList(data=tuple(shown), has_more=len(page) == PAGE)))
 
 
@@ -241,7 +239,8 @@ async def show_job(
 ) -> ASGIApp:
     """Show a job, and its answer once it is done."""
     principal = await _caller(request, gateway, "job")
-    return Answer(body=encoded(await status(await _own(job_id, principal, runtime), runtime)))
+    job = await runtime.jobs.get(job_id, team=principal.team, kind=KIND)
+    return Answer(body=encoded(await status(job, runtime)))
 
 
 @delete("/jobs/{job_id:str}", status_code=200)
@@ -253,7 +252,7 @@ async def delete_job(
 ) -> ASGIApp:
     """Cancel a job that is not over, and delete its upload and its answer at once."""
     principal = await _caller(request, gateway, "delete-job")
-    await _own(job_id, principal, runtime)
+    await runtime.jobs.get(job_id, team=principal.team, kind=KIND)
     job = await runtime.jobs.cancel(job_id, team=principal.team)
     stored = [msgspec.convert(job.payload, Payload).audio]
     if job.result is not None:
@@ -279,7 +278,7 @@ async def list_deliveries(
 ) -> ASGIApp:
     """List the tries to deliver a job's callback, oldest first."""
     principal = await _caller(request, gateway, "deliveries")
-    await _own(job_id, principal, runtime)
+    await runtime.jobs.get(job_id, team=principal.team, kind=KIND)
     found = await runtime.callbacks.deliveries(job_id, team=principal.team)
     shown = tuple(
         Delivered(

@@ -90,6 +90,15 @@ def test_latency():
     assert metrics.registry.get_sample_value("junctor_latency_p95_seconds", WHERE) == 0.7
 
 
+def test_jobs():
+    """Jobs that are not over show at each scrape, by queue and state."""
+    metrics = Metrics()
+    metrics.watch_jobs(lambda: {("video", "queued"): 3})
+    labels = {"queue": "video", "state": "queued"}
+
+    assert metrics.registry.get_sample_value("junctor_jobs", labels) == 3
+
+
 def test_request_and_audio():
     """Requests are counted by status, audio by who served it."""
     metrics = Metrics()

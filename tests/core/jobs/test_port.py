@@ -402,12 +402,12 @@ async def test_waiting(jobs, database) -> None:
     made = [await submit(team="acme", priority=n) for n in (0, 5, 0)]
     ahead = [await jobs.ahead(job) for job in made]
     seconds = await jobs.unfinished_seconds("acme"), await jobs.unfinished_seconds("beta")
-    counts = await jobs.counts()
+    await jobs.count()
     hang.set()
     ended = [await over(jobs, job) for job in (first, *made)]
 
     assert (ahead, seconds) == ([1, 0, 2], (10.0, 0.0))
-    assert counts == {("narrow", "running"): 1, ("narrow", "queued"): 3}
+    assert jobs.counts == {("narrow", "running"): 1, ("narrow", "queued"): 3}
     assert (await jobs.ahead(ended[-1]), await jobs.unfinished_seconds("acme")) == (0, 0.0)
 
 
