@@ -146,6 +146,7 @@ class Runtime:
         async with AsyncExitStack() as stack:
             storage = self._settings.storage
             _refuse_shared_state(self._settings)
+            self.jobs.check()
             folder = data_folder(storage)
             stack.enter_context(FolderLock(folder))
             database = Database(database_url(storage))

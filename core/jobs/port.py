@@ -123,13 +123,12 @@ class Jobs:
             OverloadedError: the database cannot be reached.
 
         """
-        is_shared = not database_url(self._settings().storage).startswith("sqlite")
-        self._check(is_shared=is_shared)
+        self.check()
         table = JobTable(database)
         runs = Runs(table, self._works, settings=self._settings, ended=self._end, now=self._now)
         self._opened = table, runs
         self._tasks.append(asyncio.create_task(self._purge()))
-        if is_shared or await table.has_unfinished():
+        if self._is_shared() or await table.has_unfinished():
             self._start()
 
     async def drain(self, within: float) -> None:
@@ -270,11 +269,18 @@ class Jobs:
         chosen = self._worked_on()
         return chosen is None or queue in chosen
 
-    def _check(self, *, is_shared: bool) -> None:
+    def check(self) -> None:
+        """
+        See whether this process can work on what it shall.
+
+        Raises:
+            ConfigError: as in `open`.
+
+        """
         chosen = self._worked_on()
         if chosen is None:
             return
-        if not is_shared:
+        if not self._is_shared():
             raise ConfigError(
                 "choosing queues needs Postgres: an SQLite file belongs to one process, which "
                 "works on all of its jobs.",
@@ -282,6 +288,9 @@ class Jobs:
             )
         for name in chosen:
             self._known_queue(name)
+
+    def _is_shared(self) -> bool:
+        return not database_url(self._settings().storage).startswith("sqlite")
 
     def _worked_on(self) -> Sequence[str] | None:
         return self._settings().jobs.work if self._chosen is None else self._chosen

@@ -1,6 +1,6 @@
 import pytest
 
-from junctor.conf.settings import Secret, Server, Settings
+from junctor.conf.settings import JobQueue, Jobs, Secret, Server, Settings
 
 
 def test_secret_does_not_show_itself():
@@ -62,3 +62,13 @@ def test_no_public_urls(url: str) -> None:
     """What would make a `ws_url` that nobody can open is refused at start."""
     with pytest.raises(ValueError, match="public_url"):
         Server(public_url=url)
+
+
+def test_work_names_queues() -> None:
+    """Queues that are always there, or given, may be worked on; others are a mistake."""
+    queues = {"gpu": JobQueue(concurrency=2)}
+    jobs = Jobs(queues=queues, work=("video", "gpu"))
+    with pytest.raises(ValueError, match="'tpu' is not"):
+        Jobs(queues=queues, work=("tpu",))
+
+    assert jobs.concurrencies() == {"default": 4, "video": 1, "gpu": 2}

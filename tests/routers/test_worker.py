@@ -16,6 +16,7 @@ from junctor.conf.settings import Settings, Storage
 from junctor.core.errors import ConfigError
 from junctor.core.jobs import Job, Jobs, JobState, Progress
 from junctor.core.storage.database import Database
+from junctor.core.storage.folder import FolderLock
 from junctor.core.storage.jobs import JobRow, JobTable
 from junctor.routers.worker import work
 from tests.fakes.postgres import postgres, program
@@ -190,16 +191,16 @@ def test_refusals(url: str, queues: list[str], reason: str) -> None:
         work(settings, queues=queues, prepare=lambda _now: pytest.fail("no signal was sent"))
 
 
-async def test_refused_folder_and_queue(database: Database, url: str, tmp_path: Path) -> None:
-    """The data folder of a server is its own, and an unknown queue is a mistake."""
+@pytest.mark.parametrize(
+    ("queue", "reason"), [("gpu", "jobs.queues.gpu"), ("video", "a data folder of its own")]
+)
+def test_refusals_of_the_command(url: str, tmp_path: Path, queue: str, reason: str) -> None:
+    """An unknown queue is a mistake, and so is the data folder of a server that runs."""
     path = config(tmp_path / "w", url)
-    command = ["-m", "junctor.routers.cli", "worker", "--config", path]
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, *command, "--queue", "gpu"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "junctor.routers.cli", "worker", "--config", path]
+    with FolderLock(tmp_path / "w" / "data"):
+        done = subprocess.run(
+            [*command, "--queue", queue], capture_output=True, text=True, check=False
+        )
 
-    assert (done.returncode, "jobs.queues.gpu" in done.stderr) == (2, True)
+    assert (done.returncode, reason in done.stderr, done.stdout) == (2, True, "")
