@@ -1,13 +1,13 @@
 """
 Jobs of video whose processes are killed: each ends done, and is in the ledger once.
 
-    python -m benchmarks.video_kills [--database sqlite|postgresql|both] [--late 6] [--jobs 8]
+    python -m benchmarks.video_kills [--database sqlite|postgresql|both] [--late 6] [--kills 12]
 
 On SQLite one server is killed with SIGKILL in every stage of a job, then several times within the
 last moments of one, where it is stored, sealed, charged and remembered; each time it is started
 again and has to end the job. On PostgreSQL a server takes the jobs and two workers do them: one or
-the other is killed every few seconds, one is started again, and the server itself is killed once
-while jobs wait. Exits with 1 when a job is lost, failed, charged twice or not at all, or has no
+the other is killed when a job is at a stage, each stage in turn, and started again, and the server
+itself is killed once while jobs wait. Exits with 1 when a job is lost, failed, charged twice or not at all, or has no
 video of the right length.
 """
 
@@ -36,6 +36,8 @@ from junctor.core.video.measure import measured
 API = "/api/ltx23/v1/videos"
 STAGES = ("queued", "starting", "loading", "preparing", "generating", "encoding", "storing")
 SECONDS, RATE = 2, 24
+LINES = 4
+"""Jobs that are under way or wait at any time, on PostgreSQL."""
 PATIENCE = 90.0
 """Seconds in which a job has to end."""
 LOOK = 0.004
@@ -105,13 +107,15 @@ class Drill:
     kind: str
     database: str
     client: httpx.AsyncClient
+    submitted: int = 0
     jobs: list[str] = field(factory=list)
     kills: Counter[str] = field(factory=Counter)
     faults: list[str] = field(factory=list)
 
     async def submit(self) -> str:
         """Submit a job; a key of its own, so that asking again after a kill is no second one."""
-        key = f"job-{len(self.jobs)}"
+        self.submitted += 1
+        key = f"job-{self.submitted}"
         document = {
             "prompt": "zoom in",
             "image": {"url": picture()},
@@ -122,8 +126,9 @@ class Drill:
         answer = await self.patiently(
             "POST", f"{API}/generations", json=document, headers={"Idempotency-Key": key}
         )
-        self.jobs.append(str(answer["request_id"]))
-        return self.jobs[-1]
+        job = str(answer["request_id"])
+        self.jobs.append(job)
+        return job
 
     async def patiently(self, method: str, path: str, **options: object) -> dict[str, object]:
         """Ask until there is an answer: the server may be down for a moment."""
@@ -264,8 +269,8 @@ async def killed_at(drill: Drill, server: Process, stage: str, *, delay: float) 
     await drill.ended(job)
 
 
-async def on_postgres(home: Path, database: str, jobs: int) -> Drill:
-    """Kill workers in turn while jobs wait, and the server once."""
+async def on_postgres(home: Path, database: str, kills: int) -> Drill:
+    """Kill workers in turn while there are always jobs that wait, and the server once."""
     port = free_port()
     config = configured(home, "web", database, port=port, work="work = []")
     web = Process(arguments=("serve",), config=config, log=home / "web.log")
@@ -284,11 +289,9 @@ async def on_postgres(home: Path, database: str, jobs: int) -> Drill:
         drill = Drill(kind="postgresql", database=database, client=it)
         try:
             await asyncio.gather(*(asyncio.to_thread(one.start) for one in workers))
-            waiting = [await drill.submit() for _ in range(jobs)]
-            killing = asyncio.create_task(kill_in_turn(drill, web, workers))
-            await asyncio.gather(*(drill.ended(job) for job in waiting))
-            killing.cancel()
-            await asyncio.gather(killing, return_exceptions=True)
+            killing = asyncio.create_task(kill_in_turn(drill, web, workers, kills))
+            lines = [asyncio.create_task(jobs_until(drill, killing)) for _ in range(LINES)]
+            await asyncio.gather(killing, *lines)
             await asyncio.sleep(1.5)
             drill.judge()
         finally:
@@ -297,18 +300,37 @@ async def on_postgres(home: Path, database: str, jobs: int) -> Drill:
     return drill
 
 
-async def kill_in_turn(drill: Drill, web: Process, workers: list[Process]) -> None:
-    """Kill one worker or the other every few seconds; the second kill is the server's."""
-    random = Random(7)
-    number = 0
+async def jobs_until(drill: Drill, killing: "asyncio.Task[None]") -> None:
+    """Submit one job after the other until the killing is over."""
+    while not killing.done():
+        await drill.ended(await drill.submit())
+
+
+async def kill_in_turn(drill: Drill, web: Process, workers: list[Process], kills: int) -> None:
+    """Kill one worker or the other when a job is at a stage, each stage in turn; once the server."""
+    for number in range(kills):
+        stage = STAGES[1:][number % len(STAGES[1:])]
+        if number == 2:  # noqa: PLR2004
+            await asyncio.to_thread(web.kill)
+            drill.kills["the server"] += 1
+            await asyncio.to_thread(web.start)
+        at = number % len(workers)
+        seen = await some_job_at(drill, frozenset(STAGES[STAGES.index(stage) :]))
+        await asyncio.to_thread(workers[at].kill)
+        drill.kills[f"worker {at + 1} at {seen}"] += 1
+        await asyncio.to_thread(workers[at].start)
+
+
+async def some_job_at(drill: Drill, stages: frozenset[str]) -> str:
+    """Wait until some job is at one of the stages."""
     while True:
-        await asyncio.sleep(random.uniform(1.0, 3.5))
-        victim = web if number == 1 else workers[number % len(workers)]
-        await asyncio.to_thread(victim.kill)
-        drill.kills["server" if victim is web else f"worker {number % len(workers) + 1}"] += 1
-        number += 1
-        await asyncio.sleep(0.0 if victim is web else 2.0)  # the other one goes on alone
-        await asyncio.to_thread(victim.start)
+        listed = (await drill.patiently("GET", API))["data"]
+        assert isinstance(listed, list)
+        for job in listed:
+            stage = str(job.get("progress", {}).get("stage"))
+            if stage in stages:
+                return stage
+        await asyncio.sleep(LOOK)
 
 
 def free_port() -> int:
@@ -332,7 +354,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     parser.add_argument("--late", type=int, default=6, help="kills in the last moments of a job")
-    parser.add_argument("--jobs", type=int, default=8, help="jobs on PostgreSQL")
+    parser.add_argument("--kills", type=int, default=12, help="of workers, on PostgreSQL")
     given = parser.parse_args()
     drills: list[Drill] = []
     with ExitStack() as stack:
@@ -345,7 +367,7 @@ def main() -> None:
 
             home = stack.enter_context(home_of("postgresql"))
             url = stack.enter_context(postgres())
-            drills.append(asyncio.run(on_postgres(home, url, given.jobs)))
+            drills.append(asyncio.run(on_postgres(home, url, given.kills)))
             print(drills[-1])
     for drill in drills:
         for fault in drill.faults:
