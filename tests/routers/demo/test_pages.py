@@ -1,4 +1,4 @@
-"""The page of live captions comes without a key, whole, from nowhere else, and is kept by caches."""
+"""Pages come without a key, whole, from nowhere else, and are kept by caches."""
 
 import re
 from importlib.resources import files
@@ -10,7 +10,16 @@ import pytest
 from junctor.routers.thai_asr import errors
 from tests.fakes.server import server_settings, serving
 
-PAGE = "/demo/thai-asr"
+PARTS = {
+    "thai-asr": ("thai_asr.css", "thai_asr.js", "session.js", "sources.js", "frames.js"),
+    "gallery": ("gallery.css", "gallery.js", "generations.js", "rows.js", "watch.js"),
+}
+SHOWN = {
+    "thai-asr": "; img-src data:",
+    "gallery": "; img-src 'self' data: blob:; media-src 'self'",
+}
+"""What the policy of a page lets it show."""
+pages = pytest.mark.parametrize("page", PARTS)
 
 
 async def shown(folder: Path, *paths: str, **headers: str) -> list[httpx.Response]:
@@ -20,45 +29,53 @@ async def shown(folder: Path, *paths: str, **headers: str) -> list[httpx.Respons
         return [await http.get(served.url + path, headers=names) for path in paths]
 
 
-async def test_page(tmp_path: Path) -> None:
-    """Whoever opens it gets it; what may run in it is this server's own."""
-    [page] = await shown(tmp_path, PAGE)
-    policy = page.headers["content-security-policy"]
+@pages
+async def test_page(page: str, tmp_path: Path) -> None:
+    """Whoever opens it gets it; what may run and be shown in it is this server's own."""
+    [answer] = await shown(tmp_path, f"/demo/{page}")
+    policy = answer.headers["content-security-policy"]
+    is_heard = page == "thai-asr"
 
-    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert "default-src 'none'; script-src 'self'; " in policy
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
+    assert policy.endswith(SHOWN[page])
     assert "unsafe" not in policy
-    assert page.headers["referrer-policy"] == "no-referrer"
+    assert ("(self)" in answer.headers["permissions-policy"]) == is_heard
+    assert answer.headers["referrer-policy"] == "no-referrer"
 
 
-async def test_parts(tmp_path: Path) -> None:
+@pages
+async def test_parts(page: str, tmp_path: Path) -> None:
     """What the page and its modules name is there, and nothing of it is another host's."""
-    parts = ("thai_asr.css", "thai_asr.js", "session.js", "sources.js", "frames.js")
-    answers = await shown(tmp_path, PAGE, *(f"{PAGE}/{part}" for part in parts))
+    path = f"/demo/{page}"
+    answers = await shown(tmp_path, path, *(f"{path}/{part}" for part in PARTS[page]))
     named = re.findall(
-        r'"(?:thai-asr/|\./|)(\w+\.(?:css|js))"', "".join(one.text for one in answers)
+        rf'"(?:{page}/|\./|)(\w+\.(?:css|js))"', "".join(one.text for one in answers)
     )
 
     assert {one.status_code for one in answers} == {200}
-    assert set(named) == set(parts)
+    assert set(named) == set(PARTS[page])
     assert not any(re.search(r"https?://|<script>|style=|\son\w+=", one.text) for one in answers)
 
 
-async def test_unchanged(tmp_path: Path) -> None:
+@pages
+async def test_unchanged(page: str, tmp_path: Path) -> None:
     """A cache that asks with the ETag is told that it has the page."""
-    [page] = await shown(tmp_path, PAGE)
-    [known] = await shown(tmp_path / "again", PAGE, if_none_match=f"W/{page.headers['etag']}")
+    path = f"/demo/{page}"
+    [first] = await shown(tmp_path, path)
+    [known] = await shown(tmp_path / "again", path, if_none_match=f"W/{first.headers['etag']}")
 
-    assert page.headers["cache-control"] == "no-cache"
+    assert first.headers["cache-control"] == "no-cache"
     assert (known.status_code, known.content) == (304, b"")
 
 
-async def test_slash(tmp_path: Path) -> None:
+@pages
+async def test_slash(page: str, tmp_path: Path) -> None:
     """Who adds one is sent to where the page finds its parts."""
-    [answer] = await shown(tmp_path, f"{PAGE}/")
+    [answer] = await shown(tmp_path, f"/demo/{page}/")
 
     assert answer.status_code == 308
-    assert str(answer.url.join(answer.headers["location"])).endswith(PAGE)
+    assert str(answer.url.join(answer.headers["location"])).endswith(f"/demo/{page}")
 
 
 def test_closes() -> None:
@@ -69,9 +86,21 @@ def test_closes() -> None:
     assert codes == {code for code in codes if f"  {code}: " in session}
 
 
-@pytest.mark.parametrize("path", ["/__init__.py", "/pages.py", "/..%2fpages.py", "/x/frames.js"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/thai-asr/__init__.py",
+        "/thai-asr/pages.py",
+        "/thai-asr/..%2fpages.py",
+        "/thai-asr/x/frames.js",
+        "/gallery/frames.js",
+        "/gallery/gallery",
+        "/nothing",
+        "",
+    ],
+)
 async def test_nothing_else(path: str, tmp_path: Path) -> None:
-    """Other files of the package are not to be had."""
-    [answer] = await shown(tmp_path, PAGE + path)
+    """Other files of the package are not to be had, nor the parts of another page."""
+    [answer] = await shown(tmp_path, f"/demo{path}")
 
     assert answer.status_code == 404
