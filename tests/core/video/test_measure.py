@@ -10,6 +10,8 @@ from junctor.core.video.measure import measured
 from junctor.core.video.mp4 import Mp4Writer
 from tests.core.video.pictures import probe
 
+pytestmark = pytest.mark.tools
+
 
 @pytest.fixture(name="video", scope="module")
 def _video(tmp_path_factory):

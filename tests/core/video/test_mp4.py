@@ -10,6 +10,8 @@ import pytest
 from junctor.core.video.mp4 import Mp4Writer
 from tests.core.video.pictures import frames, probe, scene, similarity, sound
 
+pytestmark = pytest.mark.tools
+
 WIDTH, HEIGHT, RATE = 96, 64, 24
 AAC = 1024 / 48_000
 

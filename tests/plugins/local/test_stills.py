@@ -92,6 +92,7 @@ async def _provider():
 
 
 @pytest.mark.slow
+@pytest.mark.tools
 @pytest.mark.parametrize("resolution", ["480p", "720p"])
 @pytest.mark.parametrize("aspect_ratio", ["16:9", "9:16", "1:1"])
 def test_makes_every_size(stills, asked, aspect_ratio, resolution):
@@ -106,6 +107,7 @@ def test_makes_every_size(stills, asked, aspect_ratio, resolution):
     assert similarity(scene(wide, high), frames(asked.target)[0]) >= 0.98
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("seconds", range(2, 11))
 def test_makes_every_length(stills, asked, seconds):
     """It has just the frames and just the sound of the seconds that were asked for."""
