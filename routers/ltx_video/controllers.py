@@ -7,6 +7,7 @@ from litestar import Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
 from junctor.contracts.ltx_video import GenerationList
 from junctor.core.accounts import Principal
@@ -69,7 +70,7 @@ async def create_generation(
         key = idempotency_key(request.headers)
         async with Attended(request.receive):
             job = await _submitted(body, key, ticket, runtime)
-        shown = generation(job, kept=await _kept([job], runtime))
+        shown = replace(generation(job, kept=await _kept([job], runtime)), progress=None)
         return Answer(body=msgspec.json.encode(shown), headers=ticket_headers(ticket))
 
 
