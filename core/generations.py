@@ -23,6 +23,10 @@ from junctor.core.transcriptions import Hooks
 from junctor.core.video.measure import Measured, measured
 
 
+SOUND_SLACK = 0.1
+"""By how much the sound of a video may be longer or shorter, seconds: a few blocks of AAC."""
+
+
 class VideoAsked(Struct, frozen=True, kw_only=True):
     """A video as its contract understood it."""
 
@@ -120,6 +124,7 @@ class Generating:
             found.frames == request.seconds * request.rate
             and found.rate == request.rate
             and (found.width, found.height) == (request.width, request.height)
+            and abs(found.sound_seconds - request.seconds) < SOUND_SLACK
         )
         if not is_right:
             raise _nonsense("It made a video of another length, rate or size.", candidate)

@@ -18,7 +18,16 @@ QWENS = {
     "qwen3.5:4b-q4_K_M",
     "qwen3.5:9B-Q4_K_M",
 }
-SEED_MODELS = WHISPERS | QWENS | {"thai-asr"}
+LTXES = {
+    "ltx-2.3",
+    "ltx23",
+    "ltx23-standard",
+    "ltx23-standard-distilled",
+    "ltx23-standard-fast",
+    "ltx23-standard-full",
+    "ltx23-standard-quality",
+}
+SEED_MODELS = WHISPERS | QWENS | LTXES | {"thai-asr"}
 
 
 @pytest.fixture(name="write")
@@ -45,6 +54,7 @@ def test_nothing_at_all_gives_the_embedded_default():
     assert {name: model.chain for name, model in settings.models.items()} == {
         **dict.fromkeys(WHISPERS, ("whisper:junctor-tiny", "sphinx:en-us")),
         **dict.fromkeys(QWENS, ("ctranslate2:junctor-tiny-chat",)),
+        **dict.fromkeys(LTXES, ("stills:camera-moves",)),
         "thai-asr": captions,
     }
 
@@ -55,6 +65,12 @@ def test_embedded_default_says_what_it_is(name):
     description = load(None, {}).models[name].description
 
     assert "tiny model" in description
+
+
+@pytest.mark.parametrize("name", sorted(LTXES))
+def test_embedded_default_says_that_no_model_runs(name):
+    """Nobody is told that a camera that moves over a picture is LTX-2.3."""
+    assert "no model runs" in load(None, {}).models[name].description
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONS))
@@ -79,7 +95,9 @@ def test_chains_of_the_gpu_profile_name_models_it_configures():
     """Each candidate of the profile's engines has its entry in the plugin's table."""
     settings = load(Path("gpu"), {})
     chained = {one for model in settings.models.values() for one in model.chain}
-    chained -= {"typhoon:typhoon-asr-realtime"}
+    chained = {
+        one for one in chained if not one.startswith(("ltx:", "typhoon:"))
+    }  # nobody ships them
 
     tables = {plugin: settings.plugins[plugin]["models"] for plugin in ("vllm", "whisper")}
     named = {
