@@ -23,7 +23,7 @@ class LtxVariantSettings(Base, frozen=True, kw_only=True):
 
     like: Literal["standard", "fast", "quality", "full", "distilled"] | None = None
     """Another variant that this one is to be made as: `fast`, where only distilled weights are."""
-    steps: Count | None = None
+    steps: Annotated[int, Meta(ge=2)] | None = None
     """Steps of its first pass; of a distilled one at most eight."""
     guidance_scale: Scale | None = None
     """Away from the negative prompt, pictures; 1 turns it off."""

@@ -6,8 +6,10 @@ one after the other, so that neither progress nor memory depends on the length o
 """
 
 import os
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from attrs import define, frozen
 
 from junctor.core.engine.worker import Job
-from junctor.core.errors import ProviderAnswerError
+from junctor.core.errors import ProviderAnswerError, ProviderUnavailableError
 from junctor.core.requests import VideoStage
 from junctor.core.video.mp4 import Mp4Writer
 from junctor.plugins.local.workers.ltx_args import LtxArgs, LtxOptions, Made, Pass
@@ -120,6 +122,8 @@ class LtxWorker:
 
         args = job.args
         pixels = read_picture(job.payload, width=args.width, height=args.height)
+        if not Path(args.target).parent.is_dir():
+            raise ProviderUnavailableError("The folder for the video is gone.", provider="")
         large = padded(pixels, grid=args.variant.grid)
         plan = planned(args, large.shape[1], large.shape[0])
         if error := self.refusal(plan):
@@ -223,7 +227,7 @@ class LtxWorker:
         meter.at(VideoStage.DECODING, 0.85, steps=count)
         size = {"width": args.width, "height": args.height}
         left = args.frames
-        with Mp4Writer(Path(args.target), rate=args.rate, **size) as file:
+        with writing(), Mp4Writer(Path(args.target), rate=args.rate, **size) as file:
             file.sound(voiced(pipe, sound))
             pieces = self._pieces(pipe, latents)
             for number, piece in enumerate(pieces, start=1):
@@ -274,6 +278,18 @@ def voiced(pipe: Any, latents: "torch.Tensor") -> "NDArray[np.float32]":
     spectrogram = pipe.audio_vae.decode(latents.to(pipe.audio_vae.dtype), return_dict=False)[0]
     wave = pipe.vocoder(spectrogram)[0]
     return resampled(wave, rate=pipe.vocoder.config.output_sampling_rate)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Say why a file cannot be written, without saying where: a full disk, mostly."""
+    try:
+        yield
+    except OSError as error:
+        print(repr(error), file=sys.stderr)  # noqa: T201 - the log of a child
+        raise ProviderUnavailableError(
+            f"The video cannot be written ({error.strerror or type(error).__name__}).", provider=""
+        ) from error
 
 
 def memory_of(options: LtxOptions) -> Memory:

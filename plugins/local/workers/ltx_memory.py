@@ -6,13 +6,13 @@ factors are upper bounds of what one block of the network holds at once; `benchm
 compares them with what a GPU really took.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
+from msgspec import MsgspecError, Raw, Struct, json
 
 from junctor.core.errors import ProviderBusyError, ProviderError, ProviderRejectedError
 from junctor.plugins.local.workers.ltx_args import LtxOptions
@@ -26,8 +26,9 @@ DECODER_CHANNELS: Final = 1024
 """What the decoder's widest layer holds at once: four times 256 channels at a quarter of the size."""
 MAX_HEADER: Final = 100 * 2**20
 """Longest header that the format allows, bytes."""
-WIDTHS: Final = {"F64": 8, "I64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 FLOATS: Final = frozenset(("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"))
+"""The format's names of numbers that become those it computes with; there are few others."""
+OTHER_WIDTH: Final = 8
 
 
 @frozen
@@ -76,24 +77,38 @@ class Memory:
     """What of it is free, or ours already."""
 
 
-def header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+class Tensor(Struct, frozen=True):
+    """One entry of a header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def header(path: Path) -> dict[str, Tensor]:
     """
-    Return dtype and shape of each tensor of a safetensors file, without reading the tensors.
+    Return what a safetensors file holds, without reading the tensors.
 
     Raises:
         ValueError: it is no such file, or not all of it is there.
+        OSError: it cannot be read.
 
     """
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if not 0 < size <= MAX_HEADER:
             raise ValueError("It has no header.")
-        described = json.loads(file.read(size))
-    described.pop("__metadata__", None)
-    end = max((one["data_offsets"][1] for one in described.values()), default=0)
+        head = file.read(size)
+    try:
+        entries = json.decode(head, type=dict[str, Raw])
+        entries.pop("__metadata__", None)
+        held = {name: json.decode(one, type=Tensor) for name, one in entries.items()}
+    except MsgspecError as error:
+        raise ValueError("Its header makes no sense.") from error
+    end = max((one.data_offsets[1] for one in held.values()), default=0)
     if path.stat().st_size != 8 + size + end:
         raise ValueError("It is not as long as its header says.")
-    return {name: (one["dtype"], tuple(one["shape"])) for name, one in described.items()}
+    return held
 
 
 def weights_of(paths: Mapping[str, Sequence[Path]], options: LtxOptions) -> Weights:
@@ -106,7 +121,6 @@ def weights_of(paths: Mapping[str, Sequence[Path]], options: LtxOptions) -> Weig
 
     Raises:
         ValueError: a file is damaged.
-        KeyError: likewise.
         OSError: a file cannot be read.
 
     """
@@ -116,9 +130,30 @@ def weights_of(paths: Mapping[str, Sequence[Path]], options: LtxOptions) -> Weig
         sizes = [size for path in several for size in tensors(path, options, part=name)]
         parts[name] = sum(sizes)
         largest = max(largest, *sizes, 0)
-    config = json.loads((paths["transformer"][0] / "config.json").read_bytes())
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    return Weights(parts, largest, width)
+    return Weights(parts, largest, width_of(paths["transformer"][0]))
+
+
+class Config(Struct, frozen=True):
+    """What of a transformer's `config.json` matters here."""
+
+    num_attention_heads: int
+    attention_head_dim: int
+
+
+def width_of(folder: Path) -> int:
+    """
+    Return how many numbers a transformer has for each token.
+
+    Raises:
+        ValueError: its configuration does not say.
+        OSError: it has none.
+
+    """
+    try:
+        config = json.decode((folder / "config.json").read_bytes(), type=Config)
+    except MsgspecError as error:
+        raise ValueError("The transformer's configuration makes no sense.") from error
+    return config.num_attention_heads * config.attention_head_dim
 
 
 def tensors(path: Path, options: LtxOptions, *, part: str) -> Iterator[int]:
@@ -126,9 +161,9 @@ def tensors(path: Path, options: LtxOptions, *, part: str) -> Iterator[int]:
     wide = 4 if options.dtype == "fp32" else 2
     is_small = options.fp8 and part == "transformer" and path.is_dir()
     for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
-        for dtype, shape in header(file).values():
-            width = wide if dtype in FLOATS else WIDTHS.get(dtype, 4)
-            yield prod(shape) * (1 if is_small and len(shape) > 1 else width)
+        for one in header(file).values():
+            width = wide if one.dtype in FLOATS else OTHER_WIDTH
+            yield prod(one.shape) * (1 if is_small and len(one.shape) > 1 else width)
 
 
 def working(shape: Shape, options: LtxOptions, *, width: int, is_guided: bool) -> int:

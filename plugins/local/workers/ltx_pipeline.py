@@ -130,7 +130,7 @@ def measured(folder: str, options: LtxOptions) -> Weights:
         )
     try:
         return weights_of(parts, options)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"{folder}: {error}", file=sys.stderr)  # noqa: T201 - the log of a child
         raise ProviderUnavailableError(
             "The model's weights are damaged, or not all of them are there.", provider=""

@@ -5,6 +5,8 @@ The geometry is the real one (32 x 32 pixels and 8 frames a token, gated attenti
 sound by way of a spectrogram), the widths are tiny. Pictures and sound are noise.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +148,20 @@ def save_lora(path: Path) -> Path:
     }
     save_file(factors, path)
     return path
+
+
+def save_all(folder: Path) -> Path:
+    """Save all of them, in a process of its own: importing what makes them takes seconds."""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.plugins.local.ltx_tiny", str(folder)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return folder
+
+
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    save_pipeline(root / "base")
+    save_pipeline(root / "distilled", seed=1)
+    save_upsampler(root / "upsampler")
+    save_lora(root / "lora.safetensors")
