@@ -22,7 +22,6 @@ from junctor.core.tickets import Ticket
 from junctor.core.transcriptions import Hooks
 from junctor.core.video.measure import Measured, measured
 
-
 SOUND_SLACK = 0.1
 """By how much the sound of a video may be longer or shorter, seconds: a few blocks of AAC."""
 
