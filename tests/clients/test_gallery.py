@@ -22,6 +22,7 @@ from junctor.routers.ltx_video.forms import Asked
 from junctor.routers.ltx_video.work import KIND, QUEUE, Payload
 from tests.clients.chromium import Chromium, Tab, launched
 from tests.clients.recordings import CENTER
+from tests.clients.shipped import Server
 from tests.fakes.server import Served, server_settings, serving
 from tests.waiting import until
 
@@ -120,12 +121,12 @@ class Gallery:
         await self.tab.order("Input.insertText", text=key)
         await self.tab.press("Enter", "\r")
 
-    async def order(self, folder: Path, prompt: str = PROMPT) -> None:
+    async def order(self, folder: Path, prompt: str = PROMPT, *, model: str = "fake:one") -> None:
         """Fill the form in, and send it; wait until the list has the job, on top."""
         picture = folder / "picture.png"
         picture.write_bytes(picture_of(320, 180))
         await self.tab.choose("#picture", picture)
-        fields = {"prompt": prompt, "duration": "2", "resolution": "480p", "model": "fake:one"}
+        fields = {"prompt": prompt, "duration": "2", "resolution": "480p", "model": model}
         for name, value in fields.items():
             await self.tab.value(f"document.querySelector('#{name}').value = {value!r}")
         known = await self.tab.value(f"{JOBS}.length")
@@ -174,6 +175,24 @@ async def test_made_and_played(studio: Studio, tmp_path: Path) -> None:
     assert (size, seconds) == ([854, 480], pytest.approx(2, abs=0.1))
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
     assert (page.tab.complaints, page.tab.printed) == ([], [])
+
+
+async def test_as_it_ships(studio: Studio, speech: Server, tmp_path: Path) -> None:
+    """The embedded default makes a video by the name that the form suggests, and the browser plays it."""
+    async with studio.chromium.tab(f"{speech.url}/demo/gallery") as tab:
+        page = Gallery(tab, studio, "acme")
+        await page.enter(speech.key)
+        await page.order(tmp_path, model="ltx23-standard")
+        await tab.until("document.querySelector('#jobs video')?.readyState >= 1")
+        await tab.value("document.querySelector('#jobs video').play()")
+        await tab.until("document.querySelector('#jobs video').ended")
+        size = await tab.value(
+            "(({ videoWidth, videoHeight }) => [videoWidth, videoHeight])"
+            "(document.querySelector('#jobs video'))"
+        )
+
+    assert size == [854, 480]
+    assert (tab.complaints, tab.printed) == ([], [])
 
 
 async def test_cancelled(studio: Studio, tmp_path: Path) -> None:
