@@ -107,8 +107,8 @@ async function change(id, deed, gone = {}) {
   $("error").textContent = "";
   try {
     const told = await deed(asked);
-    if (asked !== client) return;
     const row = rows.get(id);
+    if (asked !== client || !row) return;
     const isNews = !isOver(row.job) && isOver(told);
     row.update({ ...row.job, progress: undefined, video: undefined, ...told, ...gone }, 0);
     summarize(isNews ? [row.job] : []);

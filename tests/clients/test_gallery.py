@@ -53,6 +53,9 @@ LOOKS = """performance.getEntriesByType("resource")
   .filter(({ name }) => name.endsWith("/videos")).map(({ startTime }) => startTime)"""
 """When the page asked for its list."""
 
+TRACES = """JSON.stringify([location.href, document.cookie, { ...localStorage }, { ...sessionStorage },
+  document.documentElement.outerHTML, performance.getEntriesByType("resource").map(({ name }) => name)])"""
+
 pytestmark = [
     pytest.mark.tools,
     pytest.mark.slow,
@@ -294,6 +297,18 @@ async def test_refused(studio: Studio, tmp_path: Path) -> None:
         prompt = await page.tab.value("document.querySelector('#prompt').value")
 
     assert ("JPG, PNG or WEBP" in error, prompt) == (True, PROMPT)
+
+
+async def test_key_leaves_no_trace(studio: Studio, tmp_path: Path) -> None:
+    """It is in no URL, and in nothing that the browser keeps."""
+    async with studio.gallery(Hang()) as page:
+        await page.order(tmp_path)
+        key = await page.tab.value("document.querySelector('#key').value")
+        traces = await page.tab.value(TRACES)
+
+    assert "/demo/gallery" in traces
+    assert key
+    assert key not in traces
 
 
 async def test_bad_key(studio: Studio, tmp_path: Path) -> None:
