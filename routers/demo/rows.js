@@ -34,8 +34,9 @@ function put(element, text) {
 
 function stageOf({ status, progress = {} }, ahead) {
   if (status === "queued") {
-    const count = progress.ahead ?? ahead;
-    return count > 0 ? `${count} before it` : "next in line";
+    if (progress.ahead > 0) return `${progress.ahead} before it`;
+    if (progress.ahead === 0) return "next in line";
+    return ahead > 0 ? `${ahead} of the team’s before it` : "the team’s next"; // of other teams the list tells nothing
   }
   if (status !== "processing") return "";
   const { stage, step, steps, percent, engine } = progress;

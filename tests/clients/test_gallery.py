@@ -214,7 +214,10 @@ async def test_cancelled(studio: Studio, tmp_path: Path) -> None:
         await page.tab.until(f"{STATES}.every((state) => state === 'canceled')")
         await until(lambda: not studio.maker.running)
 
-    assert (waiting, call.outcome) == ("1 before it", "cancelled")
+    assert (waiting, call.outcome) == (
+        "1 of the team\N{RIGHT SINGLE QUOTATION MARK}s before it",
+        "cancelled",
+    )
     assert studio.maker.calls[-1] is call
     assert (page.tab.complaints, page.tab.printed) == ([], [])
 
