@@ -68,6 +68,11 @@ def once_stepped(told):
     return report
 
 
+def apart(one, other):
+    """How far the pixels of two videos are apart in the mean, of 255."""
+    return np.abs(one.astype(int) - other).mean()
+
+
 async def settled(provider):
     """Wait until nothing is done any more."""
     while provider.engines()["fast"].running:  # noqa: ASYNC110 - there is no event
@@ -137,7 +142,7 @@ class TestLtx(VideoConformance):
         assert list(VideoStage)[1:] == list(dict.fromkeys(one.stage for one in told))[-4:]
 
     async def test_seed_decides(self, started, scene):
-        """The same seed gives the same frames and sound, another one others."""
+        """The same seed gives the same frames and sound but for rounding, another one others."""
         made = []
         for number, seed in enumerate((3, 3, 4)):
             asked = evolve(scene, seed=seed, target=scene.target.with_name(f"{number}.mp4"))
@@ -145,9 +150,8 @@ class TestLtx(VideoConformance):
             made.append((np.stack(frames(asked.target)), sound(asked.target)))
         (one, hum), (same, same_hum), (other, _) = made
 
-        assert np.array_equal(one, same)
-        assert np.array_equal(hum, same_hum)
-        assert not np.array_equal(one[1:], other[1:])
+        assert apart(one, same) < 2 < apart(one, other)
+        assert np.abs(hum - same_hum).mean() < 0.1 * np.abs(hum).mean()
 
     async def test_cancel_within_a_step(self, started, scene):
         """A video of 500 steps stops within one, and leaves no file."""

@@ -57,6 +57,11 @@ def args_of(tmp_path, variant, *, name="video"):
     )  # fmt: skip
 
 
+def apart(one, other):
+    """How far the pixels of two videos are apart in the mean, of 255; a CPU's threads round."""
+    return np.abs(one.astype(int) - other).mean()
+
+
 def small(name):
     """A variant of two steps, with blocks that the tiny model has."""
     return changed(VARIANTS[name], steps=2, guidance={}, stg_blocks=(1,))
@@ -110,8 +115,7 @@ def test_lora_is_on_for_distilled_passes_only(options, tmp_path):
         made(worker, args_of(tmp_path, one))[1] for one in (base, distilled, base)
     )
 
-    assert not np.array_equal(first, other)
-    assert np.array_equal(first, again)
+    assert apart(first, again) < 2 < apart(first, other)
 
 
 def test_eight_bits(options, tmp_path):
