@@ -16,7 +16,7 @@ async def output(*arguments: str) -> str:
         sys.executable, "-m", *arguments, stdout=asyncio.subprocess.PIPE
     )
     out, _ = await child.communicate()
-    assert child.returncode == 0
+    assert child.returncode == 0, out.decode()
     return out.decode()
 
 
