@@ -240,9 +240,7 @@ class Dispatcher:
                     candidate.card, is_fallback=number > 0 or order.blank.is_fallback
                 )
                 is_last = number == last and not order.is_optional
-                first_by = order.deadline.share(
-                    self.policy, is_last=is_last, longest=order.longest
-                )
+                first_by = order.deadline.share(self.policy, is_last=is_last, longest=order.longest)
                 price = candidate.card.price_of(order.blank.capability)
                 order.trace.price = price
                 output_price = candidate.card.output_price
