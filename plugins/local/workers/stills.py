@@ -27,6 +27,8 @@ AUDIO_RATE: Final = 48_000
 """Hz."""
 AHEAD: Final = 2
 """Frames drawn while one is encoded, each by a thread."""
+NICE: Final = 5
+"""By how much the threads step back behind those of the server."""
 TOLD: Final = 6
 """Frames between two reports: a quarter of a second of video."""
 
@@ -72,6 +74,10 @@ class StillsWorker:
         import PIL.PngImagePlugin  # noqa: F401
 
         self._threads = options.threads
+        if hasattr(
+            os, "nice"
+        ):  # it takes all cores there are, and whoever asks the server goes first
+            os.nice(NICE)
 
     def run(self, job: Job[StillsArgs]) -> Generator[Drawn, None, None]:
         """Write one video."""
