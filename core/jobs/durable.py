@@ -63,6 +63,8 @@ class Durable:
         self._stops: list[threading.Event] = []
         self._hold = held
         self._held: dict[str, float] = {}
+        self._missed: frozenset[str] = frozenset()
+        """Processes whose locks nobody held at the last look."""
         self._enqueue: Callable[[str, str], object] | None = None
 
     def launch(
@@ -153,7 +155,12 @@ class Durable:
             DBOS.delete_workflows([one.workflow_id for one in found])
 
     def reap(self) -> None:
-        """Queue again what other processes have to do: those that are gone did not, we cannot."""
+        """
+        Queue again what other processes have to do: those that are gone did not, we cannot.
+
+        A process is gone when it is missed at two looks: one that Postgres threw out, as a restart
+        of it does, has its lock again when it looks itself.
+        """
         from dbos import DBOS
 
         self._let_go()
@@ -161,11 +168,15 @@ class Durable:
             return
         self._liveness.hold(self._name)
         pending = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
-        for name in {one.executor_id for one in pending} - {self._name, None}:
-            with self._liveness.taken(str(name)) as is_dead:
-                if is_dead:
+        missed: set[str] = set()
+        for name in {str(one.executor_id) for one in pending if one.executor_id} - {self._name}:
+            with self._liveness.taken(name) as is_missed:
+                if is_missed and name in self._missed:
                     # Listed again under its lock: another reaper may have been quicker.
-                    self._requeue(executor_id=str(name))
+                    self._requeue(executor_id=name)
+                elif is_missed:
+                    missed.add(name)
+        self._missed = frozenset(missed)
 
     def _let_go(self) -> None:
         due = [id_ for id_, until in list(self._held.items()) if until < time.monotonic()]

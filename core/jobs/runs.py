@@ -96,52 +96,51 @@ class Runs:
         if not self._takes or id_ in self._running:
             raise asyncio.CancelledError
         self._running[id_] = task
+        attempt = 0
         try:
             row = await _patiently(lambda: self._table.find(id_))
             if row is None or row.state in ENDED:
                 return True
             if row.kind not in self._works:
                 return False
+            attempt = row.attempts + 1
             begun = await _patiently(lambda: self._table.begin(id_, at=self._now()))
             if begun is not None:
+                attempt = begun.attempts
                 await self._outcome(begun, steps)
         except asyncio.CancelledError:
             if not self._is_closing:
-                await self._left_off(id_)
+                await self._failed(id_, attempt, str(InternalError()))  # unless that was asked for
                 return True
             with suppress(JunctorError):
-                await self._table.put_back(id_)
+                await self._table.put_back(id_, attempt=attempt)
             raise
         finally:
             del self._running[id_]
         return True
 
-    async def _left_off(self, id_: str) -> None:
-        """End a job whose work was cancelled; unless somebody asked for that, it has failed."""
-        error = str(InternalError())
-        if await _patiently(
-            lambda: self._table.finish(id_, state=JobState.FAILED, at=self._now(), error=error)
-        ):
+    async def _failed(self, id_: str, attempt: int, error: str) -> None:
+        """End a job, unless it is over, or another process took us for dead and has begun it."""
+        at = self._now()
+        if await _patiently(lambda: self._table.fail(id_, attempt=attempt, at=at, error=error)):
             self._ended()
 
     async def _outcome(self, row: JobRow, steps: Steps) -> None:
-        result: str | None = None
-        error: str | None = None
         try:
             result = document_of(await self._worked(row, steps), "result")
         except JunctorError as exc:
             _log("job_failed", exc, job=row.id, kind=row.kind)
-            error = str(exc).replace("\0", "")  # which Postgres refuses for ever
+            # Postgres refuses a NUL for ever.
+            await self._failed(row.id, row.attempts, str(exc).replace("\0", ""))
         except Exception as exc:  # noqa: BLE001 - the boundary of a job
             _log("job_failed", exc, job=row.id, kind=row.kind)
-            error = str(InternalError())
-        state = JobState.DONE if error is None else JobState.FAILED
-        await _patiently(
-            lambda: self._table.finish(
-                row.id, state=state, at=self._now(), result=result, error=error
+            await self._failed(row.id, row.attempts, str(InternalError()))
+        else:
+            at = self._now()
+            await _patiently(
+                lambda: self._table.finish(row.id, state=JobState.DONE, at=at, result=result)
             )
-        )
-        self._ended()
+            self._ended()
 
     async def _worked(self, row: JobRow, steps: Steps) -> Mapping[str, object]:
         bound = self._settings().jobs.max_attempts

@@ -152,13 +152,24 @@ class JobTable:
         done = await self._database.write(sql, [{"id": id_, "at": at}])
         return await self.find(id_) if done else None
 
-    async def put_back(self, id_: str) -> None:
-        """Take back an attempt that our own shutdown ended."""
+    async def put_back(self, id_: str, *, attempt: int) -> None:
+        """Take back an attempt that our own shutdown ended, unless another process made the next."""
         sql = """
             UPDATE jobs SET state = 'queued', attempts = attempts - 1
-            WHERE id = :id AND state = 'running'
+            WHERE id = :id AND state = 'running' AND attempts = :attempt
         """
-        await self._database.write(sql, [{"id": id_}])
+        await self._database.write(sql, [{"id": id_, "attempt": attempt}])
+
+    async def fail(self, id_: str, *, attempt: int, at: int, error: str) -> bool:
+        """End a job whose attempt has failed; False when it is over, or was begun again since."""
+        sql = """
+            UPDATE jobs SET state = 'failed', finished_at = :at, error = :error,
+                callback_state = CASE WHEN callback_url = '' THEN '' ELSE 'pending' END,
+                callback_due = :at
+            WHERE id = :id AND state = 'running' AND attempts = :attempt
+        """
+        row = {"id": id_, "attempt": attempt, "at": at, "error": error}
+        return await self._database.write(sql, [row]) == 1
 
     async def progress(self, id_: str, share: float, detail: str | None = None) -> bool:
         """Note how far a job is; False when it is not running any more. No detail: as it was."""

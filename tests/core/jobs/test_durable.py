@@ -4,7 +4,11 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import psycopg
+import pytest
+
 from junctor.core.jobs.durable import Durable
+from junctor.core.jobs.liveness import Liveness
 from junctor.core.jobs.steps import Steps
 from tests.waiting import until
 
@@ -29,3 +33,39 @@ async def test_jobs_of_others_come_again(tmp_path: Path, template: Path) -> None
     await asyncio.to_thread(durable.close)
 
     assert runs[0] == "alien"
+
+
+@pytest.mark.tools
+async def test_the_living_keep_their_jobs(postgres_url: str) -> None:
+    """A process that lost its lock, as when Postgres restarts, has it again before it is missed twice."""
+    runs: list[str] = []
+    go = asyncio.Event()
+
+    async def run(id_: str, _steps: Steps) -> bool:
+        runs.append(id_)
+        await go.wait()
+        return True
+
+    url = postgres_url.replace("+asyncpg", "")
+    durable, other = Durable(url, run=run, loop=asyncio.get_running_loop()), Liveness(url)
+    await asyncio.to_thread(durable.launch, {"alive": 1}, poll_interval=0.02, works_on=["alive"])
+    await asyncio.to_thread(durable.enqueue, [("job_alive", "alive", 0)])
+    await until(lambda: runs)
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute(
+            "UPDATE dbos.workflow_status SET executor_id = 'o' WHERE workflow_uuid = 'job_alive'"
+        )
+        for _ in range(2):
+            await asyncio.to_thread(durable.reap)
+            await asyncio.to_thread(other.hold, "o")
+            await asyncio.to_thread(durable.reap)
+            other.close()
+        sql = "SELECT status FROM dbos.workflow_status WHERE workflow_uuid = 'job_alive'"
+        status = server.execute(sql).fetchone()
+        for _ in range(2):
+            await asyncio.to_thread(durable.reap)
+        gone = server.execute(sql).fetchone()
+    go.set()
+    await asyncio.to_thread(durable.close)
+
+    assert (("PENDING",), True) == (status, ("PENDING",) != gone or len(runs) > 1)

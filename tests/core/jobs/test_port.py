@@ -277,6 +277,32 @@ async def test_cancel_sealed(jobs, database, settings) -> None:
     assert (job.state, runs) == (JobState.DONE, [False, True])
 
 
+@pytest.mark.parametrize("end", ["failure", "shutdown", "cancellation"])
+async def test_begun_by_another_process(jobs, database, end: str) -> None:
+    """Whoever was taken for dead and is not leaves the job to the process that began it since."""
+    begun = asyncio.Event()
+
+    async def work(job: Job, _progress: Progress) -> dict[str, object]:
+        sql = "UPDATE jobs SET attempts = attempts + 1 WHERE id = :id"
+        await database.write(sql, [{"id": job.id}])
+        begun.set()
+        if end == "shutdown":
+            await asyncio.Event().wait()
+        if end == "cancellation":
+            raise asyncio.CancelledError
+        raise InvalidRequestError("no")
+
+    jobs.register("test", work)
+    await jobs.open(database)
+    job = await jobs.submit("test", team="acme", payload={})
+    await begun.wait()
+    await jobs.close()
+    found = await JobTable(database).find(job.id)
+
+    assert found is not None
+    assert (JobState.RUNNING, 2) == (found.state, found.attempts)
+
+
 async def test_seal_of_a_canceled_job(jobs, database) -> None:
     """Whoever is cancelled first, in whatever process, cannot seal: nothing is to be paid for."""
     seen: list[BaseException] = []
