@@ -162,13 +162,15 @@ class Artefacts:
             sweeper.cancel()
             with suppress(asyncio.CancelledError):
                 await sweeper
-        await asyncio.gather(*self._writes, return_exceptions=True)
+        while self._writes:
+            await asyncio.gather(*self._writes, return_exceptions=True)
 
     async def put(self, data: bytes, *, team: str, name: str, expires_at: float) -> str:
         """
         Store content and return its id, 128 random bits.
 
-        A caller that leaves meanwhile does not stop it: what is stored then expires as all does.
+        A caller that leaves meanwhile does not stop it; what is stored then is deleted, since nobody
+        knows its id.
 
         Args:
             data: the content.
@@ -348,6 +350,11 @@ class Artefacts:
         task.add_done_callback(self._writes.discard)
         try:
             return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            drop = asyncio.create_task(self._drop(task, row.team))
+            self._writes.add(drop)
+            drop.add_done_callback(self._writes.discard)
+            raise
         finally:
             del task  # its error would hold this frame, and the frame the task
 
@@ -366,6 +373,12 @@ class Artefacts:
             self._next = row.expires_at
             self._is_sooner.set()
         return row.id
+
+    async def _drop(self, task: "asyncio.Task[str]", team: str) -> str:
+        """Delete what was stored for a caller that left: nobody knows its id."""
+        with suppress(NotFoundError, OverloadedError):  # then it goes with time
+            await self.delete(await task, team=team)
+        return ""
 
     async def _has_room(self, size: int) -> bool:
         """Count anew what other processes may have changed, if that matters or was long ago."""
