@@ -7,6 +7,7 @@ the team, and the file is gone when its time is over.
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ NAME: Final = re.compile(r"ltx23_(?:av_\d{8}_([0-9a-f]{32})\.mp4|in_\d{8}_([0-9a
 RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 SEND_SECONDS: Final = 60.0
 """Time that a client has to take one piece; then it is left."""
+CACHE_SECONDS: Final = 3600
+"""For which browsers may keep a file, at most: one that is deleted is shown no longer."""
 GONE: Final = "There is no such file: it has expired, was deleted, or never was."
 
 
@@ -130,17 +133,19 @@ async def show_file(
 def answer_of(request: Http, content: Content, media_type: str) -> ASGIApp:
     """Return the answer to a request for a file."""
     etag = f'"{content.sha256[:32]}"'
+    age = max(0, min(CACHE_SECONDS, int(content.expires_at - time.time())))
     headers = [
         ("accept-ranges", "bytes"),
-        ("cache-control", "private, max-age=3600, immutable"),
+        ("cache-control", f"private, max-age={age}, immutable"),
         ("cross-origin-resource-policy", "cross-origin"),
         ("etag", etag),
         ("x-content-type-options", "nosniff"),
     ]
-    if etag in request.headers.get("if-none-match", ""):
-        return Answer(body=b"", media_type=media_type, status=304, headers=headers)
-    is_same = request.headers.get("if-range", etag) == etag
-    span = span_of(request.headers.get("range", "") if is_same else "", content.size)
+    known = request.headers.get("if-none-match", "")
+    if etag in known or known.strip() == "*":
+        return FileAnswer(status=304, headers=_encoded(headers))
+    takes_parts = request.method == "GET" and request.headers.get("if-range", etag) == etag
+    span = span_of(request.headers.get("range", "") if takes_parts else "", content.size)
     if span is None:
         headers.append(("content-range", f"bytes */{content.size}"))
         return Answer(body=b"", media_type=media_type, status=416, headers=headers)
@@ -150,9 +155,13 @@ def answer_of(request: Http, content: Content, media_type: str) -> ASGIApp:
     headers += [("content-type", media_type), ("content-length", str(span.size))]
     return FileAnswer(
         status=206 if span.is_part else 200,
-        headers=tuple((name.encode(), value.encode()) for name, value in headers),
+        headers=_encoded(headers),
         pieces=None if request.method == "HEAD" else content.read(span.start, span.size),
     )
+
+
+def _encoded(headers: list[tuple[str, str]]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode(), value.encode()) for name, value in headers)
 
 
 def router() -> Router:

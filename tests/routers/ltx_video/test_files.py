@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from junctor.conf.settings import LtxVideo
 from junctor.routers.ltx_video.files import Span, span_of
 from tests.routers.ltx_video.house import house, studio, submitted, until
 
@@ -53,6 +54,37 @@ async def test_parts_of_a_file(tmp_path: Path) -> None:
     assert f"bytes */{size}" == beyond.headers["content-range"]
     assert (str(size), b"") == (head.headers["content-length"], head.content)
     assert size == len(stale.content)
+
+
+async def test_what_is_known_already(tmp_path: Path) -> None:
+    """304 for any of the tags and for `*`, with no length but the file's; a part is not asked for by HEAD."""
+    async with house(tmp_path, studio()) as (_, client):
+        url = (await until(client, await submitted(client)))["video"]["url"]
+        head = await client.head(url, headers={"Range": "bytes=0-9"})
+        etag = head.headers["etag"]
+        known = [
+            await client.get(url, headers={"If-None-Match": tags})
+            for tags in ("*", f'"a", W/{etag}', f"{etag},", etag.strip('"'), '"b"')
+        ]
+
+    assert (200, True) == (head.status_code, int(head.headers["content-length"]) > 10)
+    assert [304, 304, 304, 200, 200] == [one.status_code for one in known]
+    assert "0" not in [one.headers.get("content-length") for one in known]
+
+
+async def test_no_longer_than_it_is_kept(tmp_path: Path) -> None:
+    """A browser's cache keeps a file as long as the server does, an hour at most."""
+    ages = []
+    for folder, hours in ((tmp_path / "a", 0.5), (tmp_path / "b", 24.0)):
+        async with house(folder, studio(), ltx_video=LtxVideo(retention_hours=hours)) as (
+            _,
+            client,
+        ):
+            url = (await until(client, await submitted(client)))["video"]["url"]
+            control = (await client.head(url)).headers["cache-control"]
+            ages.append(int(control.partition("max-age=")[2].partition(",")[0]))
+
+    assert (True, 3600) == (1700 < ages[0] <= 1800, ages[1])
 
 
 @pytest.mark.parametrize(
