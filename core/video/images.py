@@ -117,6 +117,8 @@ def fitted(data: bytes, size: Size, *, max_pixels: int) -> bytes:
 
     """
     with _opened(data, max_pixels) as opened:
+        if opened.format == "PNG":
+            opened.load()  # or Pillow does while `_turn` looks for EXIF, which forgives everything
         turn = _turn(opened)
         width, height = _shape(size, turn)
         opened.draft(None, (2 * width, 2 * height))

@@ -465,6 +465,18 @@ def test_much_text(size: int, times: int) -> None:
     assert "broken" in refusal(with_chunks(picture_of(9, 9), *[text] * times))
 
 
+@pytest.mark.parametrize(
+    "pixels", [b"", b"none", zlib.compress(bytes(252))[:-1] + b"x", b"\xff" * 99]
+)
+def test_broken_inside(pixels: bytes) -> None:
+    """A PNG whose checksums are right and whose pixels are not is refused, and not taken as black."""
+    broken = header_only(9, 9)[:33] + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    looked_at(broken, max_pixels=1000)
+
+    with pytest.raises(PictureError, match="broken"):
+        fitted(broken, SMALL, max_pixels=1000)
+
+
 def test_frames_that_are_promised_wrongly() -> None:
     """A PNG that says it moves, and does not say how, is taken as it stands, without a warning."""
     data = with_chunks(picture_of(9, 9), chunk(b"acTL", struct.pack(">2I", 0, 0)))
