@@ -146,8 +146,8 @@ class BodyTooLargeError(TooLargeError):
     def __init__(self, *, limit_bytes: int) -> None:
         RequestError.__init__(
             self,
-            f"The body is larger than the {limit_bytes} bytes allowed. Shorten the conversation, "
-            "or send smaller pictures.",
+            f"The body is larger than the {limit_bytes} bytes allowed. Send less text, or "
+            "smaller pictures.",
         )
         self.limit_bytes = limit_bytes
 
