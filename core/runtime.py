@@ -7,6 +7,7 @@ closed when the last of those requests is over.
 """
 
 import asyncio
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -44,6 +45,9 @@ from junctor.core.snapshots import Snapshot
 from junctor.core.storage.database import Database, data_folder, database_url
 from junctor.core.storage.folder import FolderLock
 from junctor.core.telemetry import Telemetry
+
+SCRATCH = "scratch"
+"""Folder in the data folder for files that are being made; what a kill left in it goes at the start."""
 
 
 @define(kw_only=True, eq=False)
@@ -149,6 +153,7 @@ class Runtime:
             self.jobs.check()
             folder = data_folder(storage)
             stack.enter_context(FolderLock(folder))
+            await asyncio.to_thread(shutil.rmtree, folder / SCRATCH, ignore_errors=True)
             database = Database(database_url(storage))
             stack.push_async_callback(database.close)
             await database.upgrade()

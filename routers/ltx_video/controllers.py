@@ -1,6 +1,7 @@
 """The paths of image to video: submit, look, list, cancel, delete."""
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 from litestar import Router, delete, get, post
@@ -156,6 +157,13 @@ async def _kept(jobs: list[Job], runtime: Runtime) -> set[str]:
     return await runtime.artefacts.kept(ids, team=jobs[0].team)
 
 
+async def _forget(artefacts: list[str | None], team: str, runtime: Runtime) -> None:
+    """Delete what is still there of these."""
+    for artefact in filter(None, artefacts):
+        with suppress(NotFoundError):
+            await runtime.artefacts.delete(artefact, team=team)
+
+
 async def _shown(job: Job, runtime: Runtime) -> Answer:
     ids = {video} if (video := video_of(job)) else set()
     kept = await runtime.artefacts.kept(ids, team=job.team) if ids else set()
@@ -201,7 +209,10 @@ async def cancel_generation(
     """Cancel a job; one that is over, or whose video is being put away, stays as it is."""
     principal = await _caller(request, gateway, "cancel")
     job = await runtime.jobs.get(request_id, team=principal.team, kind=KIND)
-    return await _shown(await runtime.jobs.cancel(job.id, team=principal.team), runtime)
+    job = await runtime.jobs.cancel(job.id, team=principal.team)
+    if job.is_over:
+        await _forget([payload_of(job).upload], job.team, runtime)
+    return await _shown(job, runtime)
 
 
 @delete("/videos/{request_id:str}", status_code=200)
@@ -215,12 +226,8 @@ async def delete_generation(
     principal = await _caller(request, gateway, "delete")
     job = await runtime.jobs.get(request_id, team=principal.team, kind=KIND)
     job = await runtime.jobs.cancel(job.id, team=principal.team)
-    stored = [payload_of(job).upload, picture_of(job), video_of(job)] if job.is_over else []
-    for artefact in filter(None, stored):
-        try:
-            await runtime.artefacts.delete(artefact, team=principal.team)
-        except NotFoundError:
-            continue
+    if job.is_over:
+        await _forget([payload_of(job).upload, picture_of(job), video_of(job)], job.team, runtime)
     return await _shown(job, runtime)
 
 

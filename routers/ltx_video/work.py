@@ -30,7 +30,7 @@ from junctor.core.generations import Generated, VideoAsked
 from junctor.core.jobs import Job, Progress
 from junctor.core.plans import Candidate
 from junctor.core.requests import VideoProgress
-from junctor.core.runtime import Runtime
+from junctor.core.runtime import SCRATCH, Runtime
 from junctor.core.tickets import Ticket
 from junctor.core.video.images import fitted
 from junctor.core.video.sizes import RATE, size_of
@@ -43,8 +43,6 @@ UPLOAD, PICTURE, VIDEO = "upload", "picture", "video"
 """What the artefacts are called; whoever knows the id of one of the last two may read it."""
 UPLOAD_HOURS = 7 * 24
 """For which a picture waits for its job's turn, at most."""
-SCRATCH = "scratch"
-"""Folder in the data folder for files that are being made."""
 
 _log = structlog.get_logger()
 
@@ -151,10 +149,17 @@ class Making:
 
     async def picture(self) -> str:
         """Fit the picture, and delete it as it came; return the id of what is stored."""
-        picture = await self.progress.step("picture", self._fitted)
+        try:
+            picture = await self.progress.step("picture", self._fitted)
+        except JunctorError:
+            await self._forget_upload()
+            raise
+        await self._forget_upload()
+        return picture
+
+    async def _forget_upload(self) -> None:
         with suppress(NotFoundError, OverloadedError):  # it goes in time, whatever happens
             await self.runtime.artefacts.delete(self.payload.upload, team=self.job.team)
-        return picture
 
     async def _fitted(self) -> str:
         artefacts, asked = self.runtime.artefacts, self.payload.asked

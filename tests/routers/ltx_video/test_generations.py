@@ -3,6 +3,8 @@
 import asyncio
 import re
 from pathlib import Path
+from struct import pack
+from zlib import crc32
 
 import pytest
 
@@ -25,6 +27,22 @@ from tests.routers.ltx_video.house import (
 )
 
 DOWN = ProviderUnavailableError("LEAK down", provider="studio")
+
+
+def stored(folder: Path) -> set[str]:
+    """Names of the files in which a server keeps pictures and videos."""
+    return {path.name for path in (folder / "artefacts").glob("*-*")}
+
+
+def hollow() -> bytes:
+    """A PNG whose checksums are right, and whose pixels are missing."""
+    chunks = [
+        (b"IHDR", pack(">IIBBBBB", 96, 96, 8, 2, 0, 0, 0)),
+        (b"IDAT", b"none"),
+        (b"IEND", b""),
+    ]
+    parts = [pack(">I", len(data)) + kind + data + pack(">I", crc32(kind + data)) for kind, data in chunks]  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 async def test_from_a_picture_to_a_file(tmp_path: Path) -> None:
@@ -167,6 +185,30 @@ async def test_canceled_while_it_waits(tmp_path: Path) -> None:
     assert ("canceled", 1) == (canceled["status"], len(fake.requests))
 
 
+async def test_a_picture_goes_with_a_canceled_job(tmp_path: Path) -> None:
+    """What waited for a turn that never comes is not kept for the week it might have waited."""
+    fake = studio(then=Hang())
+    async with house(tmp_path, fake) as (_, client):
+        first = await submitted(client)
+        await fact(lambda: fake.calls)
+        before = stored(tmp_path)
+        second = await submitted(client)
+        waiting = stored(tmp_path)
+        await client.post(f"{API}/{second}/cancel")
+        after = stored(tmp_path)
+        await client.post(f"{API}/{first}/cancel")
+
+    assert (1, set()) == (len(waiting - before), after - before)
+
+
+async def test_a_picture_goes_with_a_failed_job(tmp_path: Path) -> None:
+    """One that is broken inside, which is seen when it is fitted only, is not kept either."""
+    async with house(tmp_path, studio()) as (_, client):
+        told = await until(client, await submitted(client, image={"url": data_url(hollow())}))
+
+    assert ("failed", set()) == (told["status"], stored(tmp_path))
+
+
 async def test_deleted_when_it_is_done(tmp_path: Path) -> None:
     """Its file is gone at once, and its answers name none any more."""
     async with house(tmp_path, studio()) as (_, client):
@@ -290,4 +332,17 @@ async def test_a_body_that_is_too_large(tmp_path: Path) -> None:
     async with house(tmp_path, studio(), **settings) as (_, client):
         refused = await submit(client, prompt="x" * 400_000)
 
-    assert (413, "too_large") == (refused.status_code, refused.json()["code"])
+    told = refused.json()
+    assert (413, "too_large") == (refused.status_code, told["code"])
+    assert "conversation" not in told["error"]
+
+
+async def test_what_a_killed_server_left_half_made(tmp_path: Path) -> None:
+    """Its folder of files that are being made is empty after the next start."""
+    left = tmp_path / "scratch" / "tmp0" / "half.mp4"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    async with house(tmp_path, studio()):
+        pass
+
+    assert not left.parent.exists()
