@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
@@ -170,7 +171,7 @@ def _check(image: "Image", data: bytes, max_pixels: int) -> None:
         raise _too_many(max_pixels)
     if _has_frames(image):
         raise PictureError("The picture has more than one frame. Send one that does not move.")
-    if len(_SCAN.findall(data)) > _MAX_SCANS:
+    if len(list(islice(_SCAN.finditer(data), _MAX_SCANS + 1))) > _MAX_SCANS:
         raise PictureError(
             f"The picture has more than {_MAX_SCANS} scans. Save it again with any tool."
         )

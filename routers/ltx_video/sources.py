@@ -3,6 +3,7 @@
 import asyncio
 import binascii
 import re
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
@@ -23,6 +24,8 @@ _ESCAPED: Final = {
     b"%0A": b"", b"%0a": b"", b"%0D": b"", b"%0d": b"", b"%20": b"",
 }  # fmt: skip
 """What is percent-encoded in base64; to decode all of it could take a gigabyte."""
+_PIECE: Final = 256 * 1024
+"""Characters that are decoded at a time: while they are, Python does nothing else in any thread."""
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _OK: Final = 200
 
@@ -68,16 +71,33 @@ def _inline(url: str, max_bytes: int) -> bytes:
             "image/png or image/webp."
         )
     try:
-        coded = text.encode("ascii")
-        if b"%" in coded:
-            for escaped, meant in _ESCAPED.items():
-                coded = coded.replace(escaped, meant)
-        coded = coded.translate(_URL_SAFE, delete=b" \t\r\n\f").rstrip(b"=")
+        coded = b"".join(_plain(text)).rstrip(b"=")
         if len(coded) * 3 // 4 > max_bytes:
             raise _too_large(max_bytes)
-        return binascii.a2b_base64(coded + b"=" * (-len(coded) % 4), strict_mode=True)
+        if b"=" in coded:
+            raise binascii.Error
+        coded += b"=" * (-len(coded) % 4)
+        pieces = range(0, len(coded), _PIECE)
+        return b"".join(
+            binascii.a2b_base64(coded[at : at + _PIECE], strict_mode=True) for at in pieces
+        )
     except (UnicodeEncodeError, binascii.Error) as exc:
         raise PictureError("The data URL of image.url does not hold base64.") from exc
+
+
+def _plain(text: str) -> Iterator[bytes]:
+    """Yield base64 as RFC 4648 has it, piece by piece."""
+    at = 0
+    while at < len(text):
+        end = at + _PIECE
+        cut = text.rfind("%", end - 2, end)  # an escape is not cut in two
+        end = end if cut < 0 else cut
+        piece = text[at:end].encode("ascii")
+        if b"%" in piece:
+            for escaped, meant in _ESCAPED.items():
+                piece = piece.replace(escaped, meant)
+        yield piece.translate(_URL_SAFE, delete=b" \t\r\n\f")
+        at = end
 
 
 async def _stored(path: str, runtime: Runtime, team: str, max_bytes: int) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
@@ -455,6 +456,18 @@ def test_many_scans() -> None:
 
     assert "scans" in refusal(data[:at] + scan * 1000 + b"\xff\xd9")
     assert fitted(data, SMALL, max_pixels=10**6)
+
+
+def test_scans_without_end() -> None:
+    """They are not counted, and kept, beyond the bound: 5 million took 230 MB and many seconds."""
+    data = file_of(plain("RGB", BLUE), "JPEG") + b"\xff\xda\x00\x08\x01" * 1_000_000
+    refusal(data[:1000])
+    tracemalloc.start()
+    told = refusal(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert ("scans" in told, peak < 2_000_000) == (True, True)
 
 
 @pytest.mark.parametrize(("size", "times"), [(2_000_000, 1), (900_000, 80)])

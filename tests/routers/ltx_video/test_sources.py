@@ -125,6 +125,19 @@ async def test_alphabets(runtime: Runtime, coded: str) -> None:
     assert await taken(f"data:image/png;base64,{coded}", runtime) == ODD
 
 
+@pytest.mark.parametrize("shift", [0, 1, 2, 3])
+async def test_long_base64(runtime: Runtime, shift: int) -> None:
+    """What is decoded in pieces is whole, wherever an escape lies; padding ends it."""
+    data = b"\xff" * 3_000_000
+    coded = base64.b64encode(data).decode().replace("/", "%2F")
+    url = f"data:image/png;base64,{' ' * shift}{coded}"
+    found = await taken(url, runtime, most=3_000_000)
+    broken = f"data:image/png;base64,{'A' * (2**18 - 2)}==AAAA"
+
+    assert found == data
+    assert "base64" in await refusal(broken, runtime, most=3_000_000)
+
+
 @pytest.mark.parametrize(
     "head",
     [
