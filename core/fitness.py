@@ -114,6 +114,9 @@ def too_much(card: ModelCard, wish: Wish) -> Exclusion | None:
         longest = min(LONGEST_PLAYED, card.max_seconds or LONGEST_PLAYED)
         card = evolve(card, max_seconds=longest)
     if card.max_seconds is not None and wish.seconds > card.max_seconds:
+        if wish.capability is Capability.GENERATE_VIDEO:
+            reason = f"makes at most {card.max_seconds:g} seconds of video"
+            return Exclusion(model=card.name, reason=reason, fault=Fault.REQUEST)
         return Exclusion(
             model=card.name,
             reason=f"takes at most {card.max_seconds:g} seconds of audio",
