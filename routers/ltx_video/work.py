@@ -9,14 +9,16 @@ stored: what was charged can be cancelled no more, and what was cancelled is nev
 import asyncio
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import TypeVar
+from typing import TypeVar
 
 import msgspec
 import structlog
-from attrs import frozen
+from attrs import field, frozen
 
 from junctor.core.errors import (
     AllCandidatesFailedError,
@@ -27,7 +29,7 @@ from junctor.core.errors import (
     ProviderError,
 )
 from junctor.core.generations import Generated, VideoAsked
-from junctor.core.jobs import Job, Progress
+from junctor.core.jobs import Job, JobState, Progress
 from junctor.core.plans import Candidate
 from junctor.core.requests import VideoProgress
 from junctor.core.runtime import SCRATCH, Runtime
@@ -36,6 +38,8 @@ from junctor.core.video.images import fitted
 from junctor.core.video.sizes import RATE, size_of
 from junctor.routers.ltx_video.forms import Asked, wish_of
 
+T = TypeVar("T")
+
 CONTRACT = "ltx_video"
 KIND = "video"
 QUEUE = "video"
@@ -43,6 +47,10 @@ UPLOAD, PICTURE, VIDEO = "upload", "picture", "video"
 """What the artefacts are called; whoever knows the id of one of the last two may read it."""
 UPLOAD_HOURS = 7 * 24
 """For which a picture waits for its job's turn, at most."""
+PATIENCE = 120.0
+"""Seconds for which a database that restarts, or a disk without room, is waited for."""
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -112,11 +120,13 @@ class Teller:
             try:
                 await self._progress.report(min(self._share, 0.999), self._detail)
             except OverloadedError:
-                continue  # news are the best that can be done
+                continue  # the next news may be written again
             except asyncio.CancelledError:
                 if work is not None and own is not None and not own.cancelling():
                     work.cancel()
                 raise
+            except Exception:  # the boundary of a background task: it must go on
+                _log.exception("video_progress_not_told")
 
 
 class VideoMaker:
@@ -133,8 +143,12 @@ class VideoMaker:
             payload=msgspec.convert(job.payload, Payload),
             progress=progress,
         )
-        picture = await making.picture()
-        video = await progress.step("generate", lambda: making.video(picture))
+        try:
+            picture = await making.picture()
+            video = await progress.step("generate", lambda: making.video(picture))
+        except asyncio.CancelledError:
+            await making.forget()
+            raise
         return {"picture": picture, "video": video}
 
 
@@ -146,43 +160,57 @@ class Making:
     job: Job
     payload: Payload
     progress: Progress
+    made: list[str] = field(factory=list)
+    """Ids of what this run has stored."""
+
+    async def forget(self) -> None:
+        """Delete what a cancelled job has stored and does not tell: nobody else could."""
+        with suppress(NotFoundError, OverloadedError):
+            job = await self.runtime.jobs.get(self.job.id, team=self.job.team)
+            if job.state is JobState.CANCELED:
+                told = (job.detail or {}).get("picture")
+                for one in self.made:
+                    if one != told:
+                        await self._delete(one)
 
     async def picture(self) -> str:
         """Fit the picture, and delete it as it came; return the id of what is stored."""
         try:
-            picture = await self.progress.step("picture", self._fitted)
+            picture = await self.progress.step("picture", lambda: self._in_rounds(self._fitted))
         except JunctorError:
             await self._forget_upload()
             raise
+        self.made[:] = [picture]
         await self._forget_upload()
         return picture
 
     async def _forget_upload(self) -> None:
+        await self._delete(self.payload.upload)
+
+    async def _delete(self, artefact: str) -> None:
         with suppress(NotFoundError, OverloadedError):  # it goes in time, whatever happens
-            await self.runtime.artefacts.delete(self.payload.upload, team=self.job.team)
+            await self.runtime.artefacts.delete(artefact, team=self.job.team)
 
     async def _fitted(self) -> str:
         artefacts, asked = self.runtime.artefacts, self.payload.asked
         settings = self.runtime.settings.ltx_video
-        data = await artefacts.get(self.payload.upload, team=self.job.team)
+        data = await _patiently(lambda: artefacts.get(self.payload.upload, team=self.job.team))
         size = size_of(asked.aspect_ratio, asked.resolution)
         png = await asyncio.to_thread(fitted, data, size, max_pixels=settings.max_image_pixels)
-        return await artefacts.put(
-            png, team=self.job.team, name=PICTURE, expires_at=expiry(settings.retention_hours)
+        expires_at = expiry(settings.retention_hours)
+        picture = await _patiently(
+            lambda: artefacts.put(png, team=self.job.team, name=PICTURE, expires_at=expires_at)
         )
+        self.made.append(picture)
+        return picture
 
     async def video(self, picture_id: str) -> str:
         """Make the video, store it, and charge it; return the id of what is stored."""
         gateway, job = self.runtime.gateway, self.job
-        picture = await self.runtime.artefacts.get(picture_id, team=job.team)
+        artefacts = self.runtime.artefacts
+        picture = await self._in_rounds(lambda: artefacts.get(picture_id, team=job.team))
         teller = Teller(self.progress, picture_id)
-        ticket = await gateway.resume(
-            gateway.accounts.principal(job.team, self.payload.key_id),
-            contract=CONTRACT,
-            operation="generate-job",
-            request_id=job.id,
-            since=job.created_at,
-        )
+        ticket = await self._in_rounds(self._ticket)
         folder = await asyncio.to_thread(_scratch, self.runtime.folder)
         try:
             async with ticket:
@@ -201,6 +229,16 @@ class Making:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return video
 
+    async def _ticket(self) -> Ticket:
+        gateway, job = self.runtime.gateway, self.job
+        return await gateway.resume(
+            gateway.accounts.principal(job.team, self.payload.key_id),
+            contract=CONTRACT,
+            operation="generate-job",
+            request_id=job.id,
+            since=job.created_at,
+        )
+
     async def _stored(self, ticket: Ticket, picture: bytes, folder: Path, teller: Teller) -> str:
         telling = asyncio.create_task(teller.run(asyncio.current_task()))
         try:
@@ -210,22 +248,28 @@ class Making:
             await asyncio.gather(telling, return_exceptions=True)
         await teller.storing()
         hours = ticket.snapshot.settings.ltx_video.retention_hours
-        return await self.runtime.artefacts.put_file(
-            made.path, team=self.job.team, name=VIDEO, expires_at=expiry(hours)
+        put_file, team = self.runtime.artefacts.put_file, self.job.team
+        return await self._in_rounds(
+            lambda: put_file(made.path, team=team, name=VIDEO, expires_at=expiry(hours))
         )
 
     async def _generated(
         self, ticket: Ticket, picture: bytes, folder: Path, teller: Teller
     ) -> Generated:
-        """Try the candidates, and again after a pause where that may help."""
+        """Try the candidates, and again where that may help."""
         video, wish = self._video(picture), wish_of(self.payload.asked, ticket)
-        settings = ticket.snapshot.settings.ltx_video
+        generate = self.runtime.gateway.generate_video
+        return await self._in_rounds(
+            lambda: generate(ticket, video, wish, folder=folder, told=teller.told)
+        )
+
+    async def _in_rounds(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Do what may fail for a while only: engines, the database, a full disk; pause in between."""
         number = 1
         while True:
+            settings = self.runtime.settings.ltx_video
             try:
-                return await self.runtime.gateway.generate_video(
-                    ticket, video, wish, folder=folder, told=teller.told
-                )
+                return await call()
             except JunctorError as error:
                 if number >= settings.rounds or not _may_pass(error):
                     raise
@@ -248,8 +292,23 @@ class Making:
         )
 
 
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Do what a database, a disk or a full server refuses again for a while: work hangs on it."""
+    end, pause = time.monotonic() + PATIENCE, 0.5
+    while True:
+        try:
+            return await call()
+        except OverloadedError:
+            if time.monotonic() + pause > end:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 10.0)
+
+
 def _may_pass(error: JunctorError) -> bool:
     """Say whether the same job may succeed a little later."""
+    if isinstance(error, OverloadedError):
+        return True
     if isinstance(error, NoCandidateError):
         return error.temporary
     if isinstance(error, AllCandidatesFailedError):

@@ -93,6 +93,13 @@ async def engaged(client: httpx.AsyncClient, job: str) -> dict[str, Any]:
     return told
 
 
+async def at(client: httpx.AsyncClient, job: str, stage: str) -> None:
+    """Poll a job until it is at a stage, or over."""
+    async with asyncio.timeout(30):
+        while (await shown(client, job)).get("progress", {}).get("stage", stage) != stage:
+            await asyncio.sleep(0.01)
+
+
 async def until(client: httpx.AsyncClient, job: str, *statuses: str) -> dict[str, Any]:
     """Poll a job, as clients do, until it has one of the statuses, or is over."""
     async with asyncio.timeout(60):

@@ -8,13 +8,14 @@ from zlib import crc32
 
 import pytest
 
-from junctor.conf.settings import JobQueue, Jobs, LtxVideo, Model, Team
+from junctor.conf.settings import Artefacts, JobQueue, Jobs, LtxVideo, Model, Team
 from junctor.core.errors import ProviderRejectedError, ProviderUnavailableError
 from junctor.core.requests import VideoRequest
 from junctor.core.testing.fakes import Fail, Hang, Say
 from junctor.core.video.measure import measured
 from tests.routers.ltx_video.house import (
     API,
+    at,
     data_url,
     engaged,
     fact,
@@ -29,9 +30,9 @@ from tests.routers.ltx_video.house import (
 DOWN = ProviderUnavailableError("LEAK down", provider="studio")
 
 
-def stored(folder: Path) -> set[str]:
-    """Names of the files in which a server keeps pictures and videos."""
-    return {path.name for path in (folder / "artefacts").glob("*-*")}
+def stored(folder: Path) -> set[Path]:
+    """Files in which a server keeps pictures and videos."""
+    return set((folder / "artefacts").glob("*-*"))
 
 
 def hollow() -> bytes:
@@ -132,6 +133,25 @@ async def test_what_is_refused_is_not_tried_again(tmp_path: Path) -> None:
         told = await until(client, await submitted(client))
 
     assert ("failed", 1) == (told["status"], len(fake.requests))
+
+
+async def test_a_video_waits_for_room(tmp_path: Path) -> None:
+    """What was made is not thrown away because it cannot be stored at the moment."""
+    go, bound = asyncio.Event(), 10_000_000
+    fake = studio(then=Say("a b c", after=go))
+    patient = LtxVideo(rounds=8, pause=0.05)
+    settings = {"artefacts": Artefacts(max_bytes=bound), "ltx_video": patient}
+    async with house(tmp_path, fake, **settings) as (served, client):
+        job = await submitted(client)
+        await engaged(client, job)
+        artefacts, held = served.runtime.artefacts, sum(one.stat().st_size for one in stored(tmp_path))  # fmt: skip
+        other = await artefacts.put(bytes(bound - held), team="b", name="b", expires_at=4e9)
+        go.set()
+        await at(client, job, "storing")
+        await artefacts.delete(other, team="b")
+        told = await until(client, job)
+
+    assert ("done", 1) == (told["status"], len(fake.requests))
 
 
 async def test_progress_while_it_works(tmp_path: Path) -> None:
@@ -346,3 +366,12 @@ async def test_what_a_killed_server_left_half_made(tmp_path: Path) -> None:
         pass
 
     assert not left.parent.exists()
+
+
+async def test_longer_than_any_engine_makes(tmp_path: Path) -> None:
+    """400 where the contract takes the length, and no engine here does; it says how much one does."""
+    async with house(tmp_path, studio(max_seconds=1.0)) as (_, client):
+        refused = await submit(client)
+
+    assert 400 == refused.status_code
+    assert "at most 1 seconds of video" in refused.json()["error"]
