@@ -382,8 +382,7 @@ class LtxVideo(Base, frozen=True, kw_only=True):
     retention_hours: Annotated[float, Meta(gt=0)] = 24.0
     """How long a video is kept once it is made, and its fitted picture."""
     rounds: Count = 3
-    """Times that the candidates are tried when all have failed in a way that may pass; and database
-    and disk, when they refuse something."""
+    """Times that the candidates are tried when all have failed in a way that may pass."""
     pause: Seconds = 10.0
     """Pause before the second round, doubled with each."""
 

@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TypeVar
-from typing import TypeVar
 
 import msgspec
 import structlog
@@ -37,8 +36,6 @@ from junctor.core.tickets import Ticket
 from junctor.core.video.images import fitted
 from junctor.core.video.sizes import RATE, size_of
 from junctor.routers.ltx_video.forms import Asked, wish_of
-
-T = TypeVar("T")
 
 CONTRACT = "ltx_video"
 KIND = "video"
@@ -125,7 +122,7 @@ class Teller:
                 if work is not None and own is not None and not own.cancelling():
                     work.cancel()
                 raise
-            except Exception:  # the boundary of a background task: it must go on
+            except Exception:  # noqa: BLE001 - the boundary of a background task: it must go on
                 _log.exception("video_progress_not_told")
 
 
@@ -147,7 +144,7 @@ class VideoMaker:
             picture = await making.picture()
             video = await progress.step("generate", lambda: making.video(picture))
         except asyncio.CancelledError:
-            await making.forget()
+            pass
             raise
         return {"picture": picture, "video": video}
 
@@ -176,7 +173,7 @@ class Making:
     async def picture(self) -> str:
         """Fit the picture, and delete it as it came; return the id of what is stored."""
         try:
-            picture = await self.progress.step("picture", lambda: self._in_rounds(self._fitted))
+            picture = await self.progress.step("picture", self._fitted)
         except JunctorError:
             await self._forget_upload()
             raise
@@ -208,13 +205,12 @@ class Making:
         """Make the video, store it, and charge it; return the id of what is stored."""
         gateway, job = self.runtime.gateway, self.job
         artefacts = self.runtime.artefacts
-        picture = await self._in_rounds(lambda: artefacts.get(picture_id, team=job.team))
+        picture = await _patiently(lambda: artefacts.get(picture_id, team=job.team))
         teller = Teller(self.progress, picture_id)
-        ticket = await self._in_rounds(self._ticket)
+        ticket = await _patiently(lambda: self._ticket(len(picture)))
         folder = await asyncio.to_thread(_scratch, self.runtime.folder)
         try:
             async with ticket:
-                ticket.buffer(len(picture))
                 video = await self._stored(ticket, picture, folder, teller)
                 await self.progress.seal()
             if not ticket.is_paid:
@@ -229,15 +225,21 @@ class Making:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return video
 
-    async def _ticket(self) -> Ticket:
+    async def _ticket(self, size: int) -> Ticket:
         gateway, job = self.runtime.gateway, self.job
-        return await gateway.resume(
+        ticket = await gateway.resume(
             gateway.accounts.principal(job.team, self.payload.key_id),
             contract=CONTRACT,
             operation="generate-job",
             request_id=job.id,
             since=job.created_at,
         )
+        try:
+            ticket.buffer(size)
+        except OverloadedError as exc:
+            await ticket.close(exc)
+            raise
+        return ticket
 
     async def _stored(self, ticket: Ticket, picture: bytes, folder: Path, teller: Teller) -> str:
         telling = asyncio.create_task(teller.run(asyncio.current_task()))
@@ -249,27 +251,24 @@ class Making:
         await teller.storing()
         hours = ticket.snapshot.settings.ltx_video.retention_hours
         put_file, team = self.runtime.artefacts.put_file, self.job.team
-        return await self._in_rounds(
+        video = await _patiently(
             lambda: put_file(made.path, team=team, name=VIDEO, expires_at=expiry(hours))
         )
+        pass
+        return video
 
     async def _generated(
         self, ticket: Ticket, picture: bytes, folder: Path, teller: Teller
     ) -> Generated:
-        """Try the candidates, and again where that may help."""
+        """Try the candidates, and again after a pause where that may help."""
         video, wish = self._video(picture), wish_of(self.payload.asked, ticket)
-        generate = self.runtime.gateway.generate_video
-        return await self._in_rounds(
-            lambda: generate(ticket, video, wish, folder=folder, told=teller.told)
-        )
-
-    async def _in_rounds(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Do what may fail for a while only: engines, the database, a full disk; pause in between."""
+        settings = ticket.snapshot.settings.ltx_video
         number = 1
         while True:
-            settings = self.runtime.settings.ltx_video
             try:
-                return await call()
+                return await self.runtime.gateway.generate_video(
+                    ticket, video, wish, folder=folder, told=teller.told
+                )
             except JunctorError as error:
                 if number >= settings.rounds or not _may_pass(error):
                     raise
@@ -307,8 +306,6 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
 
 def _may_pass(error: JunctorError) -> bool:
     """Say whether the same job may succeed a little later."""
-    if isinstance(error, OverloadedError):
-        return True
     if isinstance(error, NoCandidateError):
         return error.temporary
     if isinstance(error, AllCandidatesFailedError):

@@ -96,8 +96,10 @@ async def engaged(client: httpx.AsyncClient, job: str) -> dict[str, Any]:
 async def at(client: httpx.AsyncClient, job: str, stage: str) -> None:
     """Poll a job until it is at a stage, or over."""
     async with asyncio.timeout(30):
-        while (await shown(client, job)).get("progress", {}).get("stage", stage) != stage:
+        told = await shown(client, job)
+        while told.get("progress", {}).get("stage", stage) != stage:
             await asyncio.sleep(0.01)
+            told = await shown(client, job)
 
 
 async def until(client: httpx.AsyncClient, job: str, *statuses: str) -> dict[str, Any]:

@@ -139,9 +139,7 @@ async def test_a_video_waits_for_room(tmp_path: Path) -> None:
     """What was made is not thrown away because it cannot be stored at the moment."""
     go, bound = asyncio.Event(), 10_000_000
     fake = studio(then=Say("a b c", after=go))
-    patient = LtxVideo(rounds=8, pause=0.05)
-    settings = {"artefacts": Artefacts(max_bytes=bound), "ltx_video": patient}
-    async with house(tmp_path, fake, **settings) as (served, client):
+    async with house(tmp_path, fake, artefacts=Artefacts(max_bytes=bound)) as (served, client):
         job = await submitted(client)
         await engaged(client, job)
         artefacts, held = served.runtime.artefacts, sum(one.stat().st_size for one in stored(tmp_path))  # fmt: skip
