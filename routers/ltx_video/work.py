@@ -144,7 +144,7 @@ class VideoMaker:
             picture = await making.picture()
             video = await progress.step("generate", lambda: making.video(picture))
         except asyncio.CancelledError:
-            pass
+            await making.forget()
             raise
         return {"picture": picture, "video": video}
 
@@ -254,7 +254,7 @@ class Making:
         video = await _patiently(
             lambda: put_file(made.path, team=team, name=VIDEO, expires_at=expiry(hours))
         )
-        pass
+        self.made.append(video)
         return video
 
     async def _generated(
