@@ -7,13 +7,18 @@ import msgspec
 from litestar import Router, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive
 from msgspec.structs import replace
 
 from junctor.contracts.ltx_video import GenerationList
 from junctor.core.accounts import Principal
 from junctor.core.credentials import credential_of
-from junctor.core.errors import NotFoundError
+from junctor.core.errors import (
+    ConcurrencyLimitedError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+)
 from junctor.core.faces import ERROR_FACE
 from junctor.core.gateway import Gateway
 from junctor.core.jobs import Job, JobState
@@ -69,40 +74,64 @@ async def create_generation(
         limit = bound * 4 // 3 + MAX_FIELDS
         body = await read_body(request.scope["headers"], request.receive, ticket, limit=limit)
         key = idempotency_key(request.headers)
-        async with Attended(request.receive):
-            job = await _submitted(body, key, ticket, runtime)
+        job = await _submitted(body, key, ticket, runtime, receive=request.receive)
         shown = replace(generation(job, kept=await _kept([job], runtime)), progress=None)
         return Answer(body=msgspec.json.encode(shown), headers=ticket_headers(ticket))
 
 
-async def _submitted(body: bytes, key: str | None, ticket: Ticket, runtime: Runtime) -> Job:
+async def _submitted(
+    body: bytes, key: str | None, ticket: Ticket, runtime: Runtime, *, receive: Receive
+) -> Job:
     """Check a request as far as that goes without doing it, and take it over as a job."""
     team = ticket.principal.team
-    digest = None if key is None else await asyncio.to_thread(digest_of, body)
-    if key and digest and (known := await runtime.jobs.known(team, key, digest)):
-        return known
+    async with Attended(receive):
+        digest = None if key is None else await asyncio.to_thread(digest_of, body)
+        if key and digest and (known := await runtime.jobs.known(team, key, digest)):
+            return known
+        payload = await _checked(body, ticket, runtime)
+    try:
+        job = await runtime.jobs.submit(
+            KIND,
+            team=team,
+            payload=msgspec.to_builtins(payload),
+            queue=QUEUE,
+            priority=ticket.principal.limits.job_priority,
+            idempotency_key=key,
+            digest=digest,
+            seconds=payload.asked.duration,
+        )
+    except (
+        InvalidRequestError,
+        ConcurrencyLimitedError,
+    ):  # of other errors none says it is not there
+        await _dropped(payload.upload, team, runtime)
+        raise
+    if payload_of(job).upload != payload.upload:  # the same request came twice at once
+        await _dropped(payload.upload, team, runtime)
+    return job
+
+
+async def _checked(body: bytes, ticket: Ticket, runtime: Runtime) -> Payload:
+    """Return what a job is to know; its picture is stored."""
     wire, asked = read_generation(body)
+    team = ticket.principal.team
     _check_model(asked, ticket, runtime)
     if ticket.principal.limits.video_seconds_per_day is not None:
         await runtime.gateway.ledger.learn_video(team)
     ticket.hold_video(asked.duration, queued=await runtime.jobs.unfinished_seconds(team))
     upload = await _upload(wire.image.url, ticket, runtime)
-    payload = Payload(
+    return Payload(
         asked=asked,
         upload=upload,
         key_id=ticket.principal.key_id,
         request_id=ticket.request_id,
     )
-    return await runtime.jobs.submit(
-        KIND,
-        team=team,
-        payload=msgspec.to_builtins(payload),
-        queue=QUEUE,
-        priority=ticket.principal.limits.job_priority,
-        idempotency_key=key,
-        digest=digest,
-        seconds=asked.duration,
-    )
+
+
+async def _dropped(upload: str, team: str, runtime: Runtime) -> None:
+    """Delete a picture that no job has; what is in the way of that deletes it with time."""
+    with suppress(OverloadedError):
+        await _forget([upload], team, runtime)
 
 
 def _check_model(asked: Asked, ticket: Ticket, runtime: Runtime) -> None:

@@ -75,14 +75,18 @@ def _inline(url: str, max_bytes: int) -> bytes:
         if len(coded) * 3 // 4 > max_bytes:
             raise _too_large(max_bytes)
         if b"=" in coded:
-            raise binascii.Error
+            raise _no_base64()
         coded += b"=" * (-len(coded) % 4)
         pieces = range(0, len(coded), _PIECE)
         return b"".join(
             binascii.a2b_base64(coded[at : at + _PIECE], strict_mode=True) for at in pieces
         )
     except (UnicodeEncodeError, binascii.Error) as exc:
-        raise PictureError("The data URL of image.url does not hold base64.") from exc
+        raise _no_base64() from exc
+
+
+def _no_base64() -> PictureError:
+    return PictureError("The data URL of image.url does not hold base64.")
 
 
 def _plain(text: str) -> Iterator[bytes]:
