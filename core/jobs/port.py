@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,8 @@ HOUR = 3600.0
 COUNTED = 5.0
 """Seconds for which the numbers of jobs are not counted again."""
 _MICROS = 1_000_000
+_ID = re.compile(r"[!-~]{1,200}")
+"""Of jobs; what else is asked for, the database is not to see: Postgres takes no NUL."""
 
 
 def _micros() -> int:
@@ -221,7 +224,7 @@ class Jobs:
             OverloadedError: the database cannot be used.
 
         """
-        row = await self._table.find(id_)
+        row = await self._table.find(id_) if _ID.fullmatch(id_) else None
         if row is None or row.team != team or kind not in {None, row.kind}:
             raise NotFoundError("There is no job of this id. It may have been deleted with time.")
         return job_of(row)
@@ -229,7 +232,22 @@ class Jobs:
     async def list(
         self, team: str, *, kind: str | None = None, limit: int = 100, before: str | None = None
     ) -> list[Job]:
-        """Return a team's jobs, newest first; `before` is the last id of the page before."""
+        """
+        Return a team's jobs, newest first.
+
+        Args:
+            team: whose jobs.
+            kind: only those of this kind.
+            limit: how many at most.
+            before: the last id of the page before.
+
+        Raises:
+            InvalidRequestError: `before` is no id of a job.
+            OverloadedError: the database cannot be used.
+
+        """
+        if before is not None and not _ID.fullmatch(before):
+            raise InvalidRequestError("'before' has to be the id of a job.", param="before")
         bounded = max(1, min(MAX_PAGE, limit))
         rows = await self._table.page(team, limit=bounded, before=before, kind=kind)
         return [job_of(row) for row in rows]

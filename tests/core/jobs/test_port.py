@@ -142,6 +142,17 @@ async def test_list_pages(jobs, database) -> None:
     assert [job.id for job in first + second] == [job.id for job in reversed(made)]
 
 
+@pytest.mark.parametrize("id_", ["", "job_\0", "งาน", "job_" + "0" * 200])
+async def test_what_is_no_id(jobs, database, id_: str) -> None:
+    """It is told from a database that is away, also where that refuses a NUL; no page follows it."""
+    await jobs.open(database)
+    for call in (jobs.get, jobs.cancel):
+        with pytest.raises(NotFoundError):
+            await call(id_, team="acme")
+    with pytest.raises(InvalidRequestError, match="id of a job"):
+        await jobs.list("acme", before=id_)
+
+
 async def test_idempotency_key(jobs, database) -> None:
     """The same key is the same job, of its team only; another payload is refused."""
     jobs.register("test", nothing)
