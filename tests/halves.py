@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 TESTS = Path(__file__).parent
-FIRST = ("core", "plugins", "conf", "contracts")
+FIRST = ("conf", "core", "plugins")
 """Folders of the first half; whatever else there is makes the second."""
 PYTEST = (sys.executable, "-m", "coverage", "run", "-m", "pytest")
 
