@@ -51,7 +51,11 @@ class Steps:
         self._one = asyncio.Lock()
 
     async def take(self, name: str, call: Callable[[], Awaitable[str]]) -> str:
-        """Return what the step returned before, or do it now and have it remembered."""
+        """
+        Return what the step returned before, or do it now and have it remembered.
+
+        What cannot be remembered is done again after a kill, and is no failure.
+        """
         async with self._one:
             asked = Asked(name=name)
             self._ask(asked)
@@ -64,5 +68,14 @@ class Steps:
                 asked.made.cancel()
                 raise
             asked.made.set_result(made)
-            await asyncio.wrap_future(asked.kept)
+            try:
+                await asyncio.wrap_future(asked.kept)
+            except Exception as exc:  # noqa: BLE001 - the boundary to what remembers; it is done
+                _log(name, exc)
             return made
+
+
+def _log(name: str, error: Exception) -> None:
+    import structlog
+
+    structlog.get_logger().error("step_not_remembered", step=name, exc_info=error)
