@@ -150,19 +150,17 @@ def _check_model(asked: Asked, ticket: Ticket, runtime: Runtime) -> None:
 async def _upload(url: str, ticket: Ticket, runtime: Runtime) -> str:
     """Take the picture in, look at it, and store it; return its id."""
     settings, team = ticket.snapshot.settings.ltx_video, ticket.principal.team
-    data = await picture(
-        url,
-        runtime=runtime,
-        team=team,
-        max_bytes=settings.max_image_bytes,
-        within=min(settings.fetch_timeout, ticket.deadline.remaining),
-    )
-    await look(
-        data,
-        max_pixels=settings.max_image_pixels,
-        slots=runtime.gateway.decode_slots(ticket),
-        bound=ticket.deadline.enforced,
-    )
+    slots = runtime.gateway.decode_slots(ticket)
+    async with ticket.deadline.enforced():
+        data = await picture(
+            url,
+            runtime=runtime,
+            team=team,
+            max_bytes=settings.max_image_bytes,
+            within=min(settings.fetch_timeout, ticket.deadline.remaining),
+            slots=slots,
+        )
+        await look(data, max_pixels=settings.max_image_pixels, slots=slots)
     return await runtime.artefacts.put(
         data, team=team, name=UPLOAD, expires_at=expiry(UPLOAD_HOURS)
     )

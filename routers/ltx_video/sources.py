@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote
 
+from junctor.core.audio import run_in_slot
 from junctor.core.errors import NotFoundError, PictureError
 from junctor.core.net.guard import UrlError
 from junctor.core.runtime import Runtime
@@ -30,7 +31,15 @@ _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _OK: Final = 200
 
 
-async def picture(url: str, *, runtime: Runtime, team: str, max_bytes: int, within: float) -> bytes:
+async def picture(
+    url: str,
+    *,
+    runtime: Runtime,
+    team: str,
+    max_bytes: int,
+    within: float,
+    slots: asyncio.Semaphore,
+) -> bytes:
     """
     Return the file that `image.url` names, whatever is in it.
 
@@ -40,6 +49,7 @@ async def picture(url: str, *, runtime: Runtime, team: str, max_bytes: int, with
         team: whose stored pictures may be named.
         max_bytes: largest file.
         within: seconds that a stranger's server has for all of it; redirects are not followed.
+        slots: how many data URLs may be decoded at once; meanwhile one takes five times its size.
 
     Raises:
         PictureError: it names nothing that may be had, or something too large.
@@ -49,7 +59,7 @@ async def picture(url: str, *, runtime: Runtime, team: str, max_bytes: int, with
     """
     own = runtime.settings.server.public_url
     if url[:5].lower() == "data:":
-        return await asyncio.to_thread(_inline, url, max_bytes)
+        return await run_in_slot(slots, lambda _stop: _inline(url, max_bytes))
     if own and url.startswith(f"{own}/uploads/"):
         url = url.removeprefix(own)
     if url.startswith("/"):

@@ -1,5 +1,6 @@
 """Where a picture comes from: what may be named, and what a stranger cannot make us fetch."""
 
+import asyncio
 import base64
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -83,9 +84,17 @@ class Names:
 
 
 async def taken(
-    url: str, runtime: Runtime, *, team: str = "acme", most: int = 10_000, within: float = 10.0
-) -> bytes:
-    return await picture(url, runtime=runtime, team=team, max_bytes=most, within=within)
+    url: str, runtime: Runtime, *, team: str = "acme", most: int = 10_000, within: float = 10.0,
+    slots: asyncio.Semaphore | None = None,
+) -> bytes:  # fmt: skip
+    return await picture(
+        url,
+        runtime=runtime,
+        team=team,
+        max_bytes=most,
+        within=within,
+        slots=slots or asyncio.Semaphore(1),
+    )
 
 
 async def refusal(url: str, runtime: Runtime, **more: object) -> str:
@@ -123,6 +132,17 @@ async def test_data_urls(runtime: Runtime, url: str) -> None:
 async def test_alphabets(runtime: Runtime, coded: str) -> None:
     """Both alphabets of base64 are read, and padding may be left out."""
     assert await taken(f"data:image/png;base64,{coded}", runtime) == ODD
+
+
+async def test_few_are_decoded_at_once(runtime: Runtime) -> None:
+    """A data URL waits for a slot: what is decoded takes a multiple of its size."""
+    slots = asyncio.Semaphore(1)
+    url = f"data:image/png;base64,{BASE64}"
+    async with slots:
+        waiting = asyncio.create_task(taken(url, runtime, slots=slots))
+        done, _ = await asyncio.wait({waiting}, timeout=0.1)
+
+    assert (set(), PICTURE) == (done, await waiting)
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2, 3])
