@@ -32,7 +32,7 @@ _VIDEOS: Final = "/api/ltx23/v1/videos"
 _OK: Final = 200
 _CANCELLED_WITHIN: Final = 5.0
 _SUBMISSIONS: Final = 3
-"""Jobs that are begun for one key, where those before were cancelled."""
+"""Jobs that are begun for one key, where those before failed or were cancelled."""
 _PASSING: Final = (
     ProviderAnswerError,
     ProviderRateLimitedError,
@@ -98,13 +98,13 @@ class Junctor(Vendor):
         """
         Return the URL of a video that is made there.
 
-        A job that had been cancelled before we saw it is one of ours from an earlier run, as when
-        this server was stopped: another key begins another.
+        A job that had failed or been cancelled before we saw it is one of ours from an earlier try,
+        as when this server was stopped: another key begins another.
         """
         own = {"Idempotency-Key": key} if key else {}
         state = await self._over(body, own, watch, target)
         for number in range(2, _SUBMISSIONS + 1):
-            if not key or state.status != "canceled" or watch.was_alive:
+            if not key or state.status == "done" or watch.was_alive:
                 break
             own = {"Idempotency-Key": f"{key}.{number}"}
             state = await self._over(body, own, watch, target)

@@ -290,6 +290,18 @@ async def test_a_job_cancelled_before_is_begun_anew(provider, fake, wish):
     assert measured(wish.target).frames == 48
 
 
+async def test_a_job_that_failed_before_is_begun_anew(provider, fake, wish):
+    """Another round is another try: under the old key there would be the old failure for ever."""
+    fake.end = "failed"
+    with pytest.raises(ProviderAnswerError):
+        await provider.generate_video(wish, ignore)
+    fake.end = "done"
+    await provider.generate_video(wish, ignore)
+
+    assert [*fake.keys] == ["job-1.ltx23-standard", "job-1.ltx23-standard.2"]
+    assert measured(wish.target).frames == 48
+
+
 async def test_there_is_an_end_to_beginning_anew(provider, fake, wish):
     """A server that cancels whatever it gets is not asked for ever."""
     fake.queued, fake.progress, fake.end = 0, [], "canceled"
