@@ -58,6 +58,8 @@ from junctor.routers.uploads import read_body
 
 MAX_FIELDS = 256 * 1024
 """Bytes of a body beside its picture."""
+COPIES = 3
+"""Of a body that are held while the data URL in it is decoded, beside the body."""
 PAGE = 50
 
 
@@ -72,9 +74,9 @@ async def create_generation(
     async with ticket:
         bound = ticket.snapshot.settings.ltx_video.max_image_bytes
         limit = bound * 4 // 3 + MAX_FIELDS
-        body = await read_body(request.scope["headers"], request.receive, ticket, limit=limit)
         key = idempotency_key(request.headers)
-        job = await _submitted(body, key, ticket, runtime, receive=request.receive)
+        body = read_body(request.scope["headers"], request.receive, ticket, limit=limit)
+        job = await _submitted(await body, key, ticket, runtime, receive=request.receive)
         shown = replace(generation(job, kept=await _kept([job], runtime)), progress=None)
         return Answer(body=msgspec.json.encode(shown), headers=ticket_headers(ticket))
 
@@ -84,11 +86,15 @@ async def _submitted(
 ) -> Job:
     """Check a request as far as that goes without doing it, and take it over as a job."""
     team = ticket.principal.team
+    ticket.buffer(COPIES * len(body))
     async with Attended(receive):
         digest = None if key is None else await asyncio.to_thread(digest_of, body)
         if key and digest and (known := await runtime.jobs.known(team, key, digest)):
             return known
-        payload = await _checked(body, ticket, runtime)
+        wire, asked = read_generation(body)
+        del body  # nobody else has it: what is left of it is the URL
+        payload = await _checked(wire.image.url, asked, ticket, runtime)
+        del wire
     try:
         job = await runtime.jobs.submit(
             KIND,
@@ -111,15 +117,14 @@ async def _submitted(
     return job
 
 
-async def _checked(body: bytes, ticket: Ticket, runtime: Runtime) -> Payload:
+async def _checked(url: str, asked: Asked, ticket: Ticket, runtime: Runtime) -> Payload:
     """Return what a job is to know; its picture is stored."""
-    wire, asked = read_generation(body)
     team = ticket.principal.team
     _check_model(asked, ticket, runtime)
     if ticket.principal.limits.video_seconds_per_day is not None:
         await runtime.gateway.ledger.learn_video(team)
     ticket.hold_video(asked.duration, queued=await runtime.jobs.unfinished_seconds(team))
-    upload = await _upload(wire.image.url, ticket, runtime)
+    upload = await _upload(url, ticket, runtime)
     return Payload(
         asked=asked,
         upload=upload,
