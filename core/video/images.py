@@ -29,6 +29,8 @@ _ORIENTATION: Final = 0x0112
 _MP_ENTRIES: Final = 0xB002
 """The tag that lists the pictures in a JPG: CIPA DC-007, 5.2.3."""
 _SCAN: Final = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]")
+_START_OF_SCAN: Final = b"\xff\xda"
+_END_OF_IMAGE: Final = b"\xff\xd9"
 _MAX_SCANS: Final = 32
 """
 Passes over a progressive JPEG; encoders make about ten. A scan may be a few bytes of file and yet
@@ -64,8 +66,8 @@ def looked_at(data: bytes, *, max_pixels: int) -> None:
     """
     Refuse what `fitted` would refuse, as far as that can be seen in a few milliseconds.
 
-    A JPG is decoded at an eighth of its size; of a PNG the checksums are compared, of a WEBP the
-    length. What is broken in spite of these is found by `fitted`. It blocks.
+    Of a PNG the checksums are compared, of a WEBP the length, and a JPG has to have an end. What is
+    broken in spite of these is found by `fitted`. It blocks.
 
     Args:
         data: the file as it came.
@@ -83,8 +85,18 @@ def looked_at(data: bytes, *, max_pixels: int) -> None:
                 if len(data) < int.from_bytes(data[4:8], "little") + 8:
                     raise _cut_short()
             case _:
-                image.draft(None, (1, 1))
-                image.load()
+                _check_jpeg(data)
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Look for the end behind the first scan; previews before it have ends of their own (ITU T.81, B.1)."""
+    at = 2
+    while data[at : at + 2] != _START_OF_SCAN:
+        if data[at : at + 1] != b"\xff":
+            raise _cut_short()
+        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+    if data.find(_END_OF_IMAGE, at) < 0:
+        raise _cut_short()
 
 
 def _check_png(data: bytes) -> None:

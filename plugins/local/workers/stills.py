@@ -27,7 +27,7 @@ AUDIO_RATE: Final = 48_000
 """Hz."""
 AHEAD: Final = 2
 """Frames drawn while one is encoded, each by a thread."""
-NICE: Final = 5
+NICE: Final = 15
 """By how much the threads step back behind those of the server."""
 TOLD: Final = 6
 """Frames between two reports: a quarter of a second of video."""
