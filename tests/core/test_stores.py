@@ -85,8 +85,11 @@ async def _here(tmp_path: Path, server: Database, clock: Clock) -> AsyncIterator
 
 
 @pytest.fixture(name="there")
-async def _there(tmp_path: Path, postgres_url: str, clock: Clock) -> AsyncIterator[Artefacts]:
+async def _there(
+    tmp_path: Path, server: Database, postgres_url: str, clock: Clock
+) -> AsyncIterator[Artefacts]:
     """Another one, with connections and a folder of its own."""
+    del server  # only has to be there first: it makes the tables
     database = Database(postgres_url)
     artefacts = Artefacts(tmp_path / "there", database, clock=clock)
     await artefacts.open()

@@ -51,7 +51,7 @@ async def test_no_request_fails_when_a_replica_is_killed(tmp_path: Path):
         async with http.get("/health") as answer:
             health = await answer.json()
 
-    assert {status for status, _ in answers} == {200}
+    assert [body for status, body in answers if status != 200] == []
     assert {one["crashes"] for one in health["engines"].values()} <= {0, 1}
     assert set(health["engines"]) == {"vllm:qwen@1", "vllm:qwen@2"}
 
