@@ -175,7 +175,10 @@ def streamed(open_: Callable[[], AsyncIterator[A]], *, provider: str, model: str
 
         async def more() -> object:
             with tree:
-                return await anext(items, _END)
+                try:
+                    return await items.__anext__()
+                except StopAsyncIteration:
+                    return _END
 
         async def close() -> None:
             stop = getattr(items, "aclose", None)

@@ -6,7 +6,7 @@ One line per request, also of those that never were admitted: no key, a path tha
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import getrandbits
 
 from litestar.enums import ScopeType
@@ -61,14 +61,14 @@ class VisitLayer:
         visit = _begun(scope)
         header = (ID_HEADER, visit.request_id.encode())
 
-        async def tagged(message: Message) -> None:
+        def tagged(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 visit.status = message["status"]
                 message["headers"] = [*message["headers"], header]
             elif message["type"] == "websocket.accept":
                 visit.status = SWITCHED
                 message["headers"] = [*message["headers"], header]
-            await send(message)
+            return send(message)
 
         REQUEST_ID.set(visit.request_id)
         VISIT.set(visit)  # the server gives every request a task, and a context, of its own

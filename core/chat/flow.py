@@ -25,6 +25,8 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Longest event that is waited for."""
 LINGER = 1.0
 """Seconds that a server has to end its answer behind `[DONE]`."""
+_SHORT = 32
+"""Bytes: an event may be empty, or say that the stream is done; others are not looked at for it."""
 _MAX_TOKENS = 1 << 31
 _NONE = Raw()
 _MARK = b"\xef\xbb\xbf"
@@ -208,18 +210,15 @@ class Flow:
         return self
 
     async def __anext__(self) -> bytes:
-        if self.is_done:
+        if self._is_done:
             await self._drain()
             raise StopAsyncIteration
-        return await self._next()
-
-    async def _next(self) -> bytes:
         held = b""
         while True:
             if self._failed:
                 self._event(self._failed)  # raises, as it did before
             try:
-                chunk = await anext(self._source)
+                chunk = await self._source.__anext__()
             except StopAsyncIteration:
                 return held + self._ended()
             data = self._take(chunk)
@@ -229,7 +228,7 @@ class Flow:
                 held += data
             elif data:
                 self._has_spoken = True
-                return held + data
+                return held + data if held else data
 
     async def aclose(self) -> None:
         """Stop the candidate's work."""
@@ -245,6 +244,8 @@ class Flow:
 
     def _take(self, chunk: bytes) -> bytes:
         """Return what the caller gets of a chunk: the events that it completes."""
+        if not self._rest and chunk.startswith(b"data:") and _is_one_line(chunk):
+            return self._event(chunk)  # as nearly all come
         if self._rest and self._rest[-1].endswith((b"\r", b"\n")):  # a part of an end, perhaps
             last = self._rest[-1].rstrip(b"\r\n")
             chunk = self._rest[-1][len(last) :] + chunk
@@ -258,13 +259,9 @@ class Flow:
         rest = chunk[end:]
         if self._rest or rest:
             chunk = b"".join((*self._rest, chunk[:end]))
-            end = len(chunk)
             self._rest, self._size = [], 0
             if rest:
                 self._keep(rest)
-        # One event of one line, as nearly all come.
-        if chunk.startswith(b"data:") and chunk.find(b"\n") == end - 2:
-            return self._event(chunk)
         return self._several(chunk)
 
     def _several(self, chunk: bytes) -> bytes:
@@ -290,12 +287,14 @@ class Flow:
         """Look into one event; return it, or nothing where the caller has no use for it."""
         if self._is_done:
             return b""
-        data = event[5:].strip()
-        if data == b"[DONE]":
-            self._is_done = True
-            return b""
-        if not data:
-            return b""
+        data = event[5:]
+        if len(event) < _SHORT:
+            data = data.strip()
+            if data == b"[DONE]":
+                self._is_done = True
+                return b""
+            if not data:
+                return b""
         try:
             seen = _events.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
@@ -304,12 +303,13 @@ class Flow:
 
     def _is_for_caller(self, seen: _Event) -> bool:
         """Note what an event says; say whether the caller gets it."""
-        if _is_there(seen.error):
+        if seen.error and _is_there(seen.error):
             raise self._told(seen.error)
         for choice in seen.choices or ():
             self._choice(choice)
-        self._id = seen.id if isinstance(seen.id, str) else self._id
-        if not _is_there(seen.usage):
+        if isinstance(seen.id, str):
+            self._id = seen.id
+        if not (seen.usage and _is_there(seen.usage)):
             return True
         has_said = self.tally.say(seen.usage)
         if seen.choices:
@@ -325,20 +325,27 @@ class Flow:
         if choice.finish_reason:  # some fill it with "" until they know it
             self._open.discard(index)
             self.has_begun = self._has_finished = True
-        elif index not in self._open:
+        else:
             self._open.add(index)
-        if delta is None:
-            return
-        for text in (delta.content, delta.reasoning_content, delta.reasoning, delta.refusal):
-            if text:
-                self._hear(text if isinstance(text, str) else msgspec.json.encode(text))
-        for raw in (delta.tool_calls, delta.function_call, delta.audio):
-            if _is_there(raw) and (piece := bytes(raw)) != b"[]":
-                self._hear(piece)
+        if delta is not None:
+            if delta.content:
+                self._hear(delta.content)
+            self._beside(delta)
 
-    def _hear(self, piece: str | bytes) -> None:
+    def _beside(self, delta: _Delta) -> None:
+        """Count what a delta has beside its content, which is seldom anything."""
+        if delta.reasoning_content or delta.reasoning or delta.refusal:
+            for said in (delta.reasoning_content, delta.reasoning, delta.refusal):
+                if said:
+                    self._hear(said)
+        if delta.tool_calls or delta.function_call or delta.audio:
+            for raw in (delta.tool_calls, delta.function_call, delta.audio):
+                if _is_there(raw) and (piece := bytes(raw)) != b"[]":
+                    self._hear(piece)
+
+    def _hear(self, said: object) -> None:
         self.has_begun = True
-        self.tally.hear(piece)
+        self.tally.hear(said if isinstance(said, (str, bytes)) else msgspec.json.encode(said))
 
     def _ended(self) -> bytes:
         """Return the last words of a body that ended without `[DONE]`."""
@@ -428,6 +435,10 @@ def _framed(chunk: bytes) -> Iterator[bytes]:
         data = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
         if data:
             yield b"data: " + b" ".join(data) + b"\n\n"
+
+
+def _is_one_line(chunk: bytes) -> bool:
+    return chunk.find(b"\n") == len(chunk) - 2 and chunk.endswith(b"\n\n") and b"\r" not in chunk
 
 
 def _is_there(raw: Raw) -> bool:
