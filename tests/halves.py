@@ -1,5 +1,5 @@
 """
-All tests, in two processes at once: most of them wait for something, and CI has two cores.
+All tests but those of the docs, in two processes at once: most of them wait for something, and CI has two cores.
 
     python tests/halves.py [arguments of pytest]
 
@@ -15,6 +15,8 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 FIRST = ("conf", "core", "plugins", "test_failover_drill.py", "test_fallback_matrix.py")
 """The first half; whatever else there is makes the second."""
+ELSEWHERE = ("docs",)
+"""Has an environment of its own, in which no more is installed than README says."""
 PYTEST = (sys.executable, "-m", "coverage", "run", "-m", "pytest")
 
 
@@ -24,7 +26,9 @@ def halves() -> tuple[list[str], list[str]]:
     rest = [
         path
         for path in sorted(TESTS.iterdir())
-        if path not in first and (any(path.rglob("test_*.py")) or path.match("test_*.py"))
+        if path not in first
+        and path.name not in ELSEWHERE
+        and (any(path.rglob("test_*.py")) or path.match("test_*.py"))
     ]
     return [str(path) for path in first], [str(path) for path in rest]
 
