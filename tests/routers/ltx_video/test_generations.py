@@ -1,12 +1,15 @@
 """`/api/ltx23/v1/videos`, over a real socket: submitted, made, charged once, shown, canceled."""
 
 import asyncio
+import random
 import re
+from io import BytesIO
 from pathlib import Path
 from struct import pack
 from zlib import crc32
 
 import pytest
+from PIL import Image
 
 from junctor.conf.settings import Artefacts, JobQueue, Jobs, LtxVideo, Model, Team
 from junctor.core.errors import ProviderRejectedError, ProviderUnavailableError
@@ -353,6 +356,19 @@ async def test_a_body_that_is_too_large(tmp_path: Path) -> None:
     told = refused.json()
     assert (413, "too_large") == (refused.status_code, told["code"])
     assert "conversation" not in told["error"]
+
+
+async def test_a_large_picture_percent_encoded(tmp_path: Path) -> None:
+    """A picture of nearly the bound is taken however its base64 is written."""
+    noise = Image.frombytes("RGB", (1200, 1200), random.Random(6).randbytes(3 * 1200 * 1200))
+    out = BytesIO()
+    noise.save(out, "PNG", compress_level=0)
+    url = data_url(out.getvalue()).replace("+", "%2B").replace("/", "%2F")
+    settings = {"ltx_video": LtxVideo(max_image_bytes=len(out.getvalue()) + 100)}
+    async with house(tmp_path, studio(), **settings) as (_, client):
+        taken = await submit(client, image={"url": url.replace("image%2Fpng", "image/png")})
+
+    assert 200 == taken.status_code
 
 
 async def test_what_a_killed_server_left_half_made(tmp_path: Path) -> None:
