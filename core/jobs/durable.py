@@ -44,7 +44,7 @@ class Durable:
     Args:
         url: where DBOS keeps its tables, a synchronous SQLAlchemy URL.
         run: does one run of a job on the application's loop; it returns True when the job is over
-            and False when it is one for other processes, and is cancelled only by a shutdown, after
+            and False when it cannot be done here now, and is cancelled only by a shutdown, after
             which the job is to be run again.
         loop: the application's loop.
         held: seconds after which a job for other processes is queued again.

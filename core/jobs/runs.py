@@ -71,8 +71,9 @@ class Runs:
         await asyncio.gather(*running, return_exceptions=True)
 
     def stop(self, id_: str) -> None:
-        """Interrupt a job that was cancelled, if it is running here."""
-        if task := self._running.get(id_):
+        """Interrupt a job that was cancelled, if it is running here; once, so that it can clean up."""
+        task = self._running.get(id_)
+        if task is not None and not task.cancelling():
             task.cancel()
 
     async def stop_canceled(self) -> None:
@@ -85,7 +86,10 @@ class Runs:
 
     async def run(self, id_: str, steps: Steps) -> bool:
         """
-        Do a job from its beginning; False when only another process can: its kind is unknown here.
+        Do a job from its beginning; False when it cannot be done here now.
+
+        Its kind is unknown here, or another run of it has not ended here: another process took this
+        one for dead, and queued it again.
 
         Raises:
             CancelledError: this process stops.
@@ -93,8 +97,10 @@ class Runs:
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker
-        if not self._takes or id_ in self._running:
+        if not self._takes:
             raise asyncio.CancelledError
+        if id_ in self._running:
+            return False
         self._running[id_] = task
         attempt = 0
         try:
