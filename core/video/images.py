@@ -29,7 +29,9 @@ _ORIENTATION: Final = 0x0112
 _MP_ENTRIES: Final = 0xB002
 """The tag that lists the pictures in a JPG: CIPA DC-007, 5.2.3."""
 _SCAN: Final = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]")
-_START_OF_SCAN: Final = b"\xff\xda"
+_MARKER: Final = re.compile(rb"\xff+([^\xff])", re.DOTALL)
+"""Any number of fill bytes before one (ITU T.81, B.1.1.2)."""
+_START_OF_SCAN: Final = b"\xda"
 _END_OF_IMAGE: Final = b"\xff\xd9"
 _MAX_SCANS: Final = 32
 """
@@ -90,11 +92,14 @@ def looked_at(data: bytes, *, max_pixels: int) -> None:
 
 def _check_jpeg(data: bytes) -> None:
     """Look for the end behind the first scan; previews before it have ends of their own (ITU T.81, B.1)."""
-    at = 2
-    while data[at : at + 2] != _START_OF_SCAN:
-        if data[at : at + 1] != b"\xff":
+    at, kind = 2, b""
+    while kind != _START_OF_SCAN:
+        marker = _MARKER.match(data, at)
+        if marker is None:
             raise _cut_short()
-        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], "big"))
+        kind, at = marker[1], marker.end()
+        if kind != _START_OF_SCAN:
+            at += max(2, int.from_bytes(data[at : at + 2], "big"))
     if data.find(_END_OF_IMAGE, at) < 0:
         raise _cut_short()
 

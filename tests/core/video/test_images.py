@@ -322,6 +322,15 @@ def test_what_cameras_put_into_a_jpg(kind: int) -> None:
     assert near(middle(fit_of(mpo(kind))), BLUE)
 
 
+@pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc0", b"\xff\xda"])
+def test_fill_bytes(marker: bytes) -> None:
+    """Before each marker of a JPG there may be fill bytes (ITU T.81, B.1.1.2)."""
+    data = file_of(plain("RGB", BLUE), "JPEG")
+    at = data.index(marker)
+
+    assert near(middle(fit_of(data[:at] + b"\xff\xff\xff" + data[at:])), BLUE)
+
+
 @pytest.mark.parametrize("kind", [0x020001, 0x020002, 0x020003])
 def test_panoramas_and_pairs(kind: int) -> None:
     """A file of several pictures that belong together is refused: which one is meant?"""
