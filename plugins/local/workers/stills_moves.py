@@ -44,8 +44,10 @@ class Move(Enum):
 
 _PAN: Final = (
     r"\b(?:pan|tilt|mov|slid|track|truck|drift|scroll|cran|pedestal|sweep|glid)\w*"
-    r"\W+(?:[\w'-]+\W+){0,4}?"
+    r"\W+(?:\w+\W+){0,4}?"
 )
+"""With a few words behind it; what is a letter of one is none between two, else a long rule of dashes
+could be read in more ways than there is time for."""
 _PAN_TH: Final = r"(?:แพน|เลื่อน|เคลื่อน|ขยับ|หัน|กวาด)\S{0,24}?\s?\S{0,12}?"
 _ZOOM: Final = r"\b(?:zoom|push|pull|mov|creep|dolly)\w*\s+(?:\w+\s+){0,2}?"
 _WORDS: Final[dict[Move, tuple[str, ...]]] = {

@@ -48,6 +48,7 @@ def end(prompt, seed=0):
         ("tilt up", {Move.UP}),
         ("Camera pans slowly downwards", {Move.DOWN}),
         ("pan right and zoom in", {Move.RIGHT, Move.IN}),
+        ("pan up-left", {Move.UP, Move.LEFT}),
         ("dolly in", {Move.IN, Move.DEPTH}),
         ("a subtle parallax", {Move.DEPTH}),
         ("the camera orbits the statue", {Move.ORBIT}),
@@ -82,6 +83,14 @@ def test_finds_moves_in_words(prompt, moves):
 def test_finds_none_where_none_is_asked_for(prompt):
     """A side that is only told of, a move that is refused and two that undo each other are none."""
     assert not moves_in(prompt)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("between", ["-", "'", " -", "a-", "a' ", "- a"])
+@pytest.mark.parametrize("start", ["pan ", "Slow pan across the town\n"])
+def test_a_long_rule_is_read_at_once(start, between):
+    """What stands behind a word for moving costs no more the longer it is, whatever it is."""
+    assert not moves_in(start + between * 1600)
 
 
 @pytest.mark.parametrize(
