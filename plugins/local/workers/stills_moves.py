@@ -72,7 +72,10 @@ _WORDS: Final[dict[Move, tuple[str, ...]]] = {
     Move.STILL: (
         r"\b(?:static|locked[\s-]?(?:off|down)|motionless|fixed)\s+(?:camera|shot|frame)",
         r"\b(?:camera|shot)\s+(?:\w+\s+)?(?:static|still|fixed|motionless)\b",
-        "กล้องนิ่ง|กล้องอยู่นิ่ง|กล้องไม่ขยับ|กล้องไม่เคลื่อน",
+        r"(?:\b(?:no|not|never|without)|n't)\s+(?:zoom|camera\s+mo(?:ve|tion))",
+        r"(?:\b(?:not|never|without)|n't)\s+mov(?:e|ing)\s+the\s+camera",
+        r"\bcamera\s+(?:does\s+not|doesn't)\s+move",
+        "กล้องนิ่ง|กล้องอยู่นิ่ง|กล้องไม่ขยับ|กล้องไม่เคลื่อน|(?:ไม่|ไม่ต้อง|อย่า|ห้าม)ซูม",
     ),
 }
 _NOT: Final = r"(?<!no )(?<!not )(?<!n't )(?<!never )(?<!without )(?<!ไม่)(?<!ไม่ต้อง)(?<!อย่า)(?<!ห้าม)"
@@ -142,7 +145,7 @@ def eased(share: float) -> float:
 
 def moves_in(prompt: str) -> frozenset[Move]:
     """Return what a text asks for; those that take each other back are left out."""
-    text = prompt.lower()
+    text = prompt.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     found = {move for move, words in _MOVES.items() if words.search(text)}
     for pair in ({Move.LEFT, Move.RIGHT}, {Move.UP, Move.DOWN}):
         if pair <= found:

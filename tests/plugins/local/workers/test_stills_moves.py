@@ -75,9 +75,9 @@ def test_finds_moves_in_words(prompt, moves):
 @pytest.mark.parametrize(
     "prompt",
     [
-        "", "A cat sleeps on the left of a red sofa", "right after the rain", "do not zoom in",
-        "don't pan left", "without zooming in", "แมวนอนอยู่ทางซ้าย", "อย่าซูมเข้า", "ไม่ต้องแพนกล้องไปทางซ้าย",
-        "pan left and pan right", "🙂" * 500, "(((", "zoom",
+        "", "A cat sleeps on the left of a red sofa", "right after the rain",
+        "don't pan left", "don\u2019t pan left", "แมวนอนอยู่ทางซ้าย", "ไม่ต้องแพนกล้องไปทางซ้าย",
+        "no motion blur", "pan left and pan right", "🙂" * 500, "(((", "zoom",
     ],
 )  # fmt: skip
 def test_finds_none_where_none_is_asked_for(prompt):
@@ -138,6 +138,18 @@ def test_a_still_camera_stays():
     path = path_of("static camera", seed=3, aspect=WIDE)
 
     assert {WHOLE} == {path.at(number / 10) for number in range(11)}
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "do not zoom", "Don't zoom in.", "don\u2019t zoom in", "no zoom, no pan", "without zooming in",
+        "no camera movement", "do not move the camera", "the camera does not move", "อย่าซูม", "ไม่ต้องซูมเข้า",
+    ],
+)  # fmt: skip
+def test_a_refused_zoom_is_not_done(prompt):
+    """Whoever only says that there is to be no zoom, or no move, gets no gentle zoom instead."""
+    assert path_of(prompt, seed=3, aspect=WIDE).at(1.0) == WHOLE
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
