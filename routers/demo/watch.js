@@ -16,6 +16,7 @@ export function watch(look, failed) {
   }
   async function now() {
     clearTimeout(timer);
+    if (isStopped) return;
     isDue = isLooking || document.hidden;
     if (isDue) return;
     isLooking = true;

@@ -48,6 +48,19 @@ TIMERS = """(() => {
   };
 })()"""
 """Notes how long each timer of the page waits, and how many had their turn."""
+STOPPED = """import("/demo/gallery/watch.js").then(async ({ watch }) => {
+  let release;
+  let looks = 0;
+  const first = new Promise((resolve) => (release = resolve));
+  const watching = watch(() => ((looks += 1), first), () => true);
+  const looking = watching.now();
+  watching.now();
+  watching.stop();
+  release(false);
+  await looking;
+  window.looks = looks;
+})"""
+"""Notes how often a watch looks that is stopped during a look, while another one is due."""
 SHOWN = "addEventListener('visibilitychange', () => (window.shown = performance.now()), true)"
 LOOKS = """performance.getEntriesByType("resource")
   .filter(({ name }) => name.endsWith("/videos")).map(({ startTime }) => startTime)"""
@@ -326,6 +339,16 @@ async def test_bad_key(studio: Studio, tmp_path: Path) -> None:
         rows, delays = await page.tab.value(f"[{JOBS}.length, window.delays]")
 
     assert (" key " in error, rows, delays) == (True, 0, [])
+
+
+async def test_a_stopped_watch_is_over(studio: Studio) -> None:
+    """A list whose key was changed is asked for no more, even if another look at it was due."""
+    async with studio.gallery() as page:
+        await page.tab.value(STOPPED)
+        await page.tab.until("window.looks")
+        looks = await page.tab.value("window.looks")
+
+    assert looks == 1
 
 
 async def test_too_many_requests(studio: Studio, tmp_path: Path) -> None:
