@@ -84,7 +84,7 @@ class Teller:
         self._picture = picture
         self._news = asyncio.Event()
         self._share = 0.0
-        self._detail: dict[str, object] = {"stage": "starting", "percent": 0, "picture": picture}
+        self._detail = _starting(picture)
 
     def told(self, candidate: Candidate, progress: VideoProgress) -> None:
         """Take note; the last word counts."""
@@ -119,7 +119,8 @@ class Teller:
             except OverloadedError:
                 continue  # the next news may be written again
             except asyncio.CancelledError:
-                if work is not None and own is not None and not own.cancelling():
+                is_stopped = own is None or own.cancelling()
+                if work is not None and not is_stopped and not work.cancelling():
                     work.cancel()
                 raise
             except Exception:  # noqa: BLE001 - the boundary of a background task: it must go on
@@ -179,6 +180,7 @@ class Making:
             raise
         self.made[:] = [picture]
         await self._forget_upload()
+        await self.progress.report(0.0, _starting(picture))  # or nobody could delete it
         return picture
 
     async def _forget_upload(self) -> None:
@@ -207,9 +209,9 @@ class Making:
         artefacts = self.runtime.artefacts
         picture = await _patiently(lambda: artefacts.get(picture_id, team=job.team))
         teller = Teller(self.progress, picture_id)
-        ticket = await _patiently(lambda: self._ticket(len(picture)))
-        folder = await asyncio.to_thread(_scratch, self.runtime.folder)
+        folder = await _patiently(lambda: asyncio.to_thread(_scratch, self.runtime.folder))
         try:
+            ticket = await _patiently(lambda: self._ticket(len(picture)))
             async with ticket:
                 video = await self._stored(ticket, picture, folder, teller)
                 await self.progress.seal()
@@ -302,6 +304,11 @@ async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
                 raise
         await asyncio.sleep(pause)
         pause = min(2 * pause, 10.0)
+
+
+def _starting(picture: str) -> dict[str, object]:
+    """Return what the row of a job tells before an engine does."""
+    return {"stage": "starting", "percent": 0, "picture": picture}
 
 
 def _may_pass(error: JunctorError) -> bool:

@@ -1,12 +1,16 @@
 """What is lost, kept and left behind where something goes wrong in the middle of a video."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from junctor.conf.settings import Artefacts, Jobs
-from junctor.core.testing.fakes import Hang, Say
+from junctor.core.errors import ProviderUnavailableError
+from junctor.core.requests import VideoProgress, VideoRequest
+from junctor.core.runtime import SCRATCH
+from junctor.core.testing.fakes import FakeTranscriber, Hang, Say
 from tests.fakes.server import Served
 from tests.routers.ltx_video.house import (
     API,
@@ -17,6 +21,7 @@ from tests.routers.ltx_video.house import (
     studio,
     submit,
     submitted,
+    until,
 )
 
 
@@ -61,6 +66,46 @@ async def test_deleted_while_it_is_stored_elsewhere(tmp_path: Path) -> None:
         charged = [entry for entry in await served.entries() if entry.frames]
 
     assert [] == charged
+
+
+class Mute(FakeTranscriber):
+    """A provider that fails before it tells anything."""
+
+    async def generate_video(
+        self, request: VideoRequest, report: Callable[[VideoProgress], None], /
+    ) -> None:
+        """Fail."""
+        del request, report
+        raise ProviderUnavailableError("down", provider=self.name)
+
+
+async def test_deleted_when_it_has_failed(tmp_path: Path) -> None:
+    """Its fitted picture is deleted too, though its engine never told anything."""
+    mute = Mute("studio", cards=studio()._cards)
+    async with house(tmp_path, mute) as (_, client):
+        job = await submitted(client)
+        told = await until(client, job)
+        await client.delete(f"{API}/{job}")
+        after = files(tmp_path)
+
+    assert ("failed", []) == (told["status"], after)
+
+
+async def test_no_room_for_scratch(tmp_path: Path) -> None:
+    """A disk without room is waited for, and nothing of the server is taken meanwhile."""
+    async with house(tmp_path, studio()) as (served, client):
+        scratch = tmp_path / SCRATCH
+        scratch.write_bytes(b"")
+        job = await submitted(client)
+        await fact(lambda: len(files(tmp_path)) == 1)
+        await until(client, job, "processing")
+        await asyncio.sleep(0.3)
+        load = served.runtime.gateway.load
+        held = load.requests, load.buffered
+        scratch.unlink()
+        told = await until(client, job)
+
+    assert ("done", (0, 0)) == (told["status"], held)
 
 
 async def test_the_same_request_twice_at_once(tmp_path: Path) -> None:
