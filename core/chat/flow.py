@@ -372,7 +372,7 @@ class Flow:
         """Return the error that the stream itself tells."""
         try:
             told = _codes.decode(error)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             told = _Code()
         code = next((one for one in (told.code, told.status) if isinstance(one, int)), 0)
         if 400 <= code < 600:  # noqa: PLR2004

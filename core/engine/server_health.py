@@ -42,7 +42,7 @@ class HealthCheck:
         body = await self._get(pool, f"{url}/v1/models")
         try:
             return body is not None and any(one.id == model for one in _models.decode(body).data)
-        except MsgspecError:
+        except (MsgspecError, UnicodeDecodeError, RecursionError):
             return False
 
     async def _get(self, pool: Pool, url: str) -> bytes | None:

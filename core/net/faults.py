@@ -217,7 +217,7 @@ def _codes(body: bytes) -> set[object]:
         return set()
     try:
         envelope = _envelope.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return set()
     inner = envelope.error if isinstance(envelope.error, _ErrorBody) else _ErrorBody()
     return {code for code in (envelope.code, inner.code, inner.type) if isinstance(code, str)}

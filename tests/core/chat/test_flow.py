@@ -249,9 +249,10 @@ async def test_what_comes_with_a_failure_comes_before_it() -> None:
         await anext(flow)
 
 
-async def test_a_failure_in_the_first_piece_is_told_at_once() -> None:
+@pytest.mark.parametrize("error", [b"{}", b'{"code":"\xff"}'], ids=["blank", "no UTF-8"])
+async def test_a_failure_in_the_first_piece_is_told_at_once(error: bytes) -> None:
     """Then nobody has heard anything, and another candidate may answer."""
-    flow = _flow(ROLE + _said("Hel") + b'data: {"error":{}}\n\n')
+    flow = _flow(ROLE + _said("Hel") + b'data: {"error":' + error + b"}\n\n")
 
     with pytest.raises(ProviderAnswerError, match="broke its answer off"):
         await anext(flow)

@@ -87,7 +87,16 @@ def test_429_without_credits_is_quota(body):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[1]", b'{"error": [1]}', b'{"error": {"code": []}}']
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[1]",
+        b'{"error": [1]}',
+        b'{"error": {"code": []}}',
+        b'{"error": "trop de requ\xeates"}',
+        b'{"more": ' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    ],
 )
 def test_429_of_any_body_is_rate_limit(body):
     """A body that is not the usual envelope changes nothing."""
