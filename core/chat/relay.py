@@ -20,7 +20,10 @@ from junctor.core.requests import ChatReply, ChatRequest
 Fields = dict[str, Raw]
 _fields = msgspec.json.Decoder(Fields)
 _encoder = msgspec.json.Encoder()
+_messages: msgspec.json.Decoder[Fields | None] = msgspec.json.Decoder(Fields | None)
+_calls: msgspec.json.Decoder[list[Fields] | None] = msgspec.json.Decoder(list[Fields] | None)
 _YES = Raw(b"true")
+_NULL = Raw(b"null")
 _USAGE = Raw(b'{"include_usage":true}')
 _NOTHING: Mapping[str, object] = {}
 
@@ -90,7 +93,9 @@ class ChatServer:
         fields["model"] = request.model
         for old, new in self.renamed.items():
             if old in fields:
-                fields.setdefault(new, fields.pop(old))
+                given = fields.pop(old)
+                if _is_null(fields.get(new)):
+                    fields[new] = given
         for name, value in self.defaults.items():
             fields.setdefault(name, value)
         fields.update(changes)
@@ -101,8 +106,12 @@ class ChatServer:
         return Body(parts=(_encoder.encode(fields),), content_type="application/json")
 
 
+def _is_null(value: object) -> bool:
+    return value is None or (isinstance(value, Raw) and bytes(value) == b"null")
+
+
 def _with_usage(options: Raw | None) -> object:
-    if options is None or bytes(options) == b"null":
+    if options is None or _is_null(options):
         return _USAGE
     return {**_fields.decode(options), "include_usage": _YES}
 
@@ -144,16 +153,13 @@ class _Stream:
         self._is_over = True
         try:
             whole = msgspec.json.decode(await answer.read(), type=_Whole)
+            choices = [_changed(choice) for choice in whole.choices]
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             raise ProviderAnswerError(
                 f"{self._target.provider} answered with something that is no stream of events.",
                 provider=self._target.provider,
                 model=self._target.model,
             ) from exc
-        choices = [
-            {**{k: v for k, v in choice.items() if k != "message"}, "delta": choice.get("message")}
-            for choice in whole.choices
-        ]
         chunk = {
             "id": whole.id,
             "object": "chat.completion.chunk",
@@ -165,9 +171,19 @@ class _Stream:
         return b"data: " + _encoder.encode(chunk) + b"\n\n"
 
 
+def _changed(choice: dict[str, Raw]) -> dict[str, object]:
+    """Return a choice of a whole answer as one of a stream, where calls have to be numbered."""
+    message = _messages.decode(choice.pop("message", _NULL))
+    delta: dict[str, object] = {**(message or {})}
+    calls = _calls.decode(message.get("tool_calls", _NULL)) if message else None
+    if calls:
+        delta["tool_calls"] = [{"index": number, **one} for number, one in enumerate(calls)]
+    return {**choice, "delta": delta}
+
+
 class _Whole(msgspec.Struct):
     choices: list[dict[str, Raw]]
-    id: str = ""
-    created: int = 0
-    model: str = ""
-    usage: Raw = Raw(b"null")
+    id: Raw = Raw(b'""')
+    created: Raw = Raw(b"0")
+    model: Raw = Raw(b'""')
+    usage: Raw = _NULL

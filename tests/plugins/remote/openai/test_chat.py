@@ -234,6 +234,22 @@ async def test_json_instead_of_a_stream(talker, upstream):
     assert (7, 3) == (events.tally.prompt, events.tally.completion)
 
 
+async def test_calls_in_json_instead_of_a_stream(talker, upstream):
+    """They are numbered as clients of streams want, and odd fields of no concern pass."""
+    calls = [{"id": one, "function": {"name": "f", "arguments": "{}"}} for one in "ab"]
+    message = {"content": None, "tool_calls": calls}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    whole = {"id": None, "created": 1.5, "choices": [choice]}
+    upstream.script(Mode(body=json.dumps(whole).encode()))
+    _, data = await flowed(talker)
+    first = json.loads(data.split(b"\n\n")[0].removeprefix(b"data: "))
+
+    assert first["choices"][0]["delta"]["tool_calls"] == [
+        {"index": number, **call} for number, call in enumerate(calls)
+    ]
+    assert (None, 1.5) == (first["id"], first["created"])
+
+
 BROKEN = {
     "html": (MODES["html"], ProviderAnswerError),
     "nothing": (sse(b""), ProviderAnswerError),
@@ -381,8 +397,12 @@ async def _server(upstream):
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
-    [({"max_tokens": 5}, 5), ({"max_tokens": 5, "max_completion_tokens": 7}, 7)],
-    ids=["old", "both"],
+    [
+        ({"max_tokens": 5}, 5),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": 5, "max_completion_tokens": None}, 5),
+    ],
+    ids=["old", "both", "null"],
 )
 async def test_a_field_goes_by_its_new_name(server, upstream, fields, expected):
     """OpenAI's `max_tokens` goes as `max_completion_tokens`; who sends both means the new one."""
