@@ -224,10 +224,11 @@ async def list_generations(
 ) -> ASGIApp:
     """List the team's jobs, newest first."""
     principal = await _caller(request, gateway, "generations")
-    page = await runtime.jobs.list(principal.team, kind=KIND, limit=PAGE, before=before)
+    found = await runtime.jobs.list(principal.team, kind=KIND, limit=PAGE + 1, before=before)
+    page = found[:PAGE]
     kept = await _kept(page, runtime)
     shown = tuple(listed(job, kept=kept) for job in page)
-    answer = GenerationList(data=shown, has_more=len(page) == PAGE)
+    answer = GenerationList(data=shown, has_more=len(found) > PAGE)
     return Answer(body=msgspec.json.encode(answer))
 
 

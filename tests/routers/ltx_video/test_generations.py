@@ -3,11 +3,13 @@
 import asyncio
 import random
 import re
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from struct import pack
 from zlib import crc32
 
+import msgspec
 import pytest
 from PIL import Image
 
@@ -16,6 +18,9 @@ from junctor.core.errors import ProviderRejectedError, ProviderUnavailableError
 from junctor.core.requests import VideoRequest
 from junctor.core.testing.fakes import Fail, Hang, Say
 from junctor.core.video.measure import measured
+from junctor.routers.ltx_video.controllers import PAGE
+from junctor.routers.ltx_video.forms import Asked
+from junctor.routers.ltx_video.work import KIND, QUEUE, Payload
 from tests.routers.ltx_video.house import (
     API,
     at,
@@ -272,6 +277,26 @@ async def test_a_list_of_the_team(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ("image/png", 200) == (picture.headers["content-type"], picture.status_code)
     assert ([], 404) == (theirs.json()["data"], stranger.status_code)
+
+
+async def test_a_full_page_may_be_the_last(tmp_path: Path) -> None:
+    """`has_more` tells whether there are older ones, also where the page is full."""
+    asked = Asked(
+        model="x", prompt="x", duration=2, aspect_ratio="1:1", resolution="480p", seed=1
+    )  # fmt: skip
+    payload = msgspec.to_builtins(Payload(asked=asked, upload="", key_id="", request_id=""))
+    async with house(tmp_path, studio(then=Hang())) as (served, client):
+        submit_one = partial(
+            served.runtime.jobs.submit, KIND, team="acme", payload=payload, queue=QUEUE
+        )
+        for _ in range(PAGE):
+            await submit_one()
+        exact = (await client.get(API)).json()
+        await submit_one()
+        over = (await client.get(API)).json()
+
+    assert (PAGE, False) == (len(exact["data"]), exact["has_more"])
+    assert (PAGE, True) == (len(over["data"]), over["has_more"])
 
 
 async def test_a_picture_of_this_site(tmp_path: Path) -> None:
