@@ -29,8 +29,14 @@ _ORIENTATION: Final = 0x0112
 _MP_ENTRIES: Final = 0xB002
 """The tag that lists the pictures in a JPG: CIPA DC-007, 5.2.3."""
 _SCAN: Final = re.compile(rb"\xff\xda\x00[\x08\x0a\x0c\x0e][\x01-\x04]")
-_MARKER: Final = re.compile(rb"\xff+([^\xff])", re.DOTALL)
-"""Any number of fill bytes before one (ITU T.81, B.1.1.2)."""
+_JPEG: Final = b"\xff\xd8\xff"
+_MARKER: Final = re.compile(rb"\xff{1,1000}([^\xff])", re.DOTALL)
+"""There may be fill bytes before one (ITU T.81, B.1.1.2)."""
+_MAX_BLOCKS: Final = 1000
+"""
+Before the first scan of a JPG: 25 MB of profiles and metadata are 400. Pillow goes through a header
+byte by byte and keeps each block, so that one of six million takes half a minute and 800 MB.
+"""
 _START_OF_SCAN: Final = b"\xda"
 _END_OF_IMAGE: Final = b"\xff\xd9"
 _MAX_SCANS: Final = 32
@@ -80,20 +86,22 @@ def looked_at(data: bytes, *, max_pixels: int) -> None:
 
     """
     with _opened(data, max_pixels) as image:
-        match image.format:
-            case "PNG":
-                _check_png(data)
-            case "WEBP":
-                if len(data) < int.from_bytes(data[4:8], "little") + 8:
-                    raise _cut_short()
-            case _:
-                _check_jpeg(data)
+        if image.format == "PNG":
+            _check_png(data)
+        elif image.format == "WEBP" and len(data) < int.from_bytes(data[4:8], "little") + 8:
+            raise _cut_short()
 
 
 def _check_jpeg(data: bytes) -> None:
     """Look for the end behind the first scan; previews before it have ends of their own (ITU T.81, B.1)."""
-    at, kind = 2, b""
+    at, kind, blocks = 2, b"", 0
     while kind != _START_OF_SCAN:
+        blocks += 1
+        if blocks > _MAX_BLOCKS:
+            raise PictureError(
+                f"The picture has more than {_MAX_BLOCKS} blocks of metadata. "
+                "Save it again with any tool."
+            )
         marker = _MARKER.match(data, at)
         if marker is None:
             raise _cut_short()
@@ -162,6 +170,8 @@ def _opened(data: bytes, max_pixels: int) -> "Iterator[Image]":
         raise PictureError("The picture is empty. Send a JPG, PNG or WEBP file.")
     # Of a file that is a little wrong Pillow warns; nobody could do anything about it.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    if data.startswith(_JPEG) and data != _JPEG:
+        _check_jpeg(data)  # before Pillow keeps what it finds
     try:
         image = Image.open(BytesIO(data), formats=_FORMATS)
         _check(image, data, max_pixels)

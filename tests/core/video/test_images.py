@@ -479,6 +479,21 @@ def test_scans_without_end() -> None:
     assert ("scans" in told, peak < 2_000_000) == (True, True)
 
 
+@pytest.mark.parametrize(
+    ("block", "told"), [(b"\xff\xe0\0\2", "blocks"), (b"\xff\xff\xff\xff", "broken")]
+)
+def test_blocks_without_end(block: bytes, told: str) -> None:
+    """They are not kept beyond the bound: six million took 800 MB and half a minute."""
+    data = file_of(plain("RGB", BLUE), "JPEG")
+    refusal(data[:100])
+    tracemalloc.start()
+    found = refusal(data[:2] + block * 100_000 + data[2:])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert (told in found, peak < 2_000_000) == (True, True)
+
+
 @pytest.mark.parametrize(("size", "times"), [(2_000_000, 1), (900_000, 80)])
 def test_much_text(size: int, times: int) -> None:
     """Text without end in a PNG, in one piece or in many, is refused as any broken file."""
