@@ -70,11 +70,12 @@ class Conversing:
         """
         plan, order = self._planned()
         ticket = self.ticket
-        is_over = False
+        has_begun = is_over = False
         try:
             opened = await ticket.snapshot.dispatcher.open(plan, self._opened, order)
             async with aclosing(opened.items()) as events:
                 async for data in events:
+                    has_begun = True
                     is_over = self._flow is not None and self._flow.is_done
                     if is_over:
                         self._served()
@@ -84,7 +85,8 @@ class Conversing:
             if not is_over:  # behind the end there is nothing to be told any more
                 raise
         finally:
-            self._served()
+            if has_begun:  # else what a try said that failed with its first item reached nobody
+                self._served()
             self._flow = None
 
     def _opened(self, candidate: Candidate) -> Flow:

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from junctor.conf.settings import Limits, Server, Settings
+from junctor.conf.settings import Limits, Policy, Server, Settings
 from junctor.plugins.remote import openai
 from tests.fakes.chat_client import ChatClient, Reply, chatting, document
 from tests.fakes.chat_settings import chat_settings
@@ -194,6 +194,24 @@ async def heard(answer: aiohttp.ClientResponse, text: bytes) -> bytes:
 
 def reply(answer: aiohttp.ClientResponse, body: bytes) -> Reply:
     return Reply(status=answer.status, headers=answer.headers, body=body)
+
+
+async def test_a_client_that_leaves_before_another_try(
+    own_settings: Settings, upstream: ChatUpstream
+) -> None:
+    """What the first try said before it failed was told to nobody, and is not charged."""
+    settings = replace(own_settings, policy=Policy(backoff=10, max_pause=60))
+    failed = GREETING + HEL + b'data: {"error":{"code":503}}\n\n'
+    upstream.script.append(streams(failed, then="hang"))
+    async with serving(settings, openai=openai) as server, chatting(server) as client:
+        asking = asyncio.create_task(client.ask(model="alone", stream=True))
+        await until(lambda: upstream.calls)
+        await upstream.calls[0].left.wait()
+        asking.cancel()
+        await until(lambda: server.runtime.gateway.load.requests == 0)
+        charged = await client.charged()
+
+    assert charged == [("cancelled", 0, 0)]
 
 
 async def test_a_shutdown_while_a_stream_runs(
