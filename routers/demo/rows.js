@@ -9,6 +9,7 @@ const STAGES = {
   encoding: "the file is written",
   storing: "the file is put away",
 };
+const ROOT = new URL("../..", import.meta.url); // of the server, which may lie below a path of its host
 const template = document.querySelector("#job");
 
 // Files are asked for once their row is about to be seen.
@@ -27,6 +28,9 @@ const near = new IntersectionObserver(
 
 export const isOver = ({ status }) => status !== "queued" && status !== "processing";
 export const nameOf = ({ prompt }) => `“${prompt.length > 40 ? `${prompt.slice(0, 40)}…` : prompt}”`;
+
+// Where a file is that the server names by its own path.
+const fileOf = (path) => (path ? new URL(path.replace(/^\//, ""), ROOT).href : "");
 
 function put(element, text) {
   if (element.textContent !== text) element.textContent = text; // else a selection would be lost
@@ -74,8 +78,8 @@ export function rowOf(job, on) {
   }
 
   // Shows a file, or none; the same one is left alone.
-  function showFiles({ video: file, image_url: still = "" }) {
-    const url = file?.url ?? "";
+  function showFiles({ video: file, image_url }) {
+    const [url, still] = [file?.url, image_url].map(fileOf);
     if (url && video.dataset.src !== url) {
       Object.assign(video.dataset, { src: url, poster: still });
       near.observe(video);

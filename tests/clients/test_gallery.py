@@ -10,6 +10,8 @@ import httpx
 import msgspec
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from attrs import field, frozen
 from structlog.testing import capture_logs
 
@@ -101,6 +103,29 @@ class Studio:
         await page.cancel_all()
         await until(lambda: not self.maker.running)
         self.maker.script.clear()
+
+
+@asynccontextmanager
+async def below(url: str) -> AsyncIterator[str]:
+    """Serve a server below a path, as a proxy before it may."""
+
+    async def passed(request: web.Request) -> web.Response:
+        names = {"x-api-key", "content-type", "idempotency-key"} & {
+            *map(str.lower, request.headers)
+        }
+        answer = await http.request(
+            request.method,
+            f"{url}/{request.match_info['path']}",
+            headers={name: request.headers[name] for name in names},
+            content=await request.read(),
+        )
+        kind = {"content-type": answer.headers["content-type"]}
+        return web.Response(status=answer.status_code, body=answer.content, headers=kind)
+
+    app = web.Application()
+    app.router.add_route("*", "/speech/{path:.*}", passed)
+    async with httpx.AsyncClient() as http, TestServer(app) as server:
+        yield str(server.make_url("/speech"))
 
 
 @pytest_asyncio.fixture(name="studio", scope="module", loop_scope="session")
@@ -209,6 +234,23 @@ async def test_as_it_ships(studio: Studio, speech: Server, tmp_path: Path) -> No
 
     assert size == [854, 480]
     assert (tab.complaints, tab.printed) == ([], [])
+
+
+async def test_below_a_path(studio: Studio, tmp_path: Path) -> None:
+    """Where the server lies below a path of its host, the files are looked for there."""
+    team = next(studio.teams)
+    key = await studio.served.runtime.gateway.accounts.create_key(team)
+    studio.maker.script.append(Hang())
+    async with below(studio.served.url) as url, studio.chromium.tab(f"{url}/demo/gallery") as tab:
+        page = Gallery(tab, studio, team)
+        await page.enter(key)
+        await page.order(tmp_path)
+        await tab.until("document.querySelector('#jobs img').src")
+        picture = await tab.value("document.querySelector('#jobs img').src")
+        await page.cancel_all()
+        await until(lambda: not studio.maker.running)
+
+    assert picture.startswith(f"{url}/uploads/generations/ltx23/")
 
 
 async def test_cancelled(studio: Studio, tmp_path: Path) -> None:
