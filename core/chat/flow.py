@@ -213,22 +213,22 @@ class Flow:
         if self._is_done:
             await self._drain()
             raise StopAsyncIteration
-        held = b""
+        held: list[bytes] = []
         while True:
             if self._failed:
                 self._event(self._failed)  # raises, as it did before
             try:
                 chunk = await self._source.__anext__()
             except StopAsyncIteration:
-                return held + self._ended()
+                return b"".join((*held, self._ended()))
             data = self._take(chunk)
             if self.is_done:
-                return held + data + self._last_words()
+                return b"".join((*held, data, self._last_words()))
             if not self.has_begun:
-                held += data
+                held.append(data)
             elif data:
                 self._has_spoken = True
-                return held + data if held else data
+                return b"".join((*held, data)) if held else data
 
     async def aclose(self) -> None:
         """Stop the candidate's work."""

@@ -395,3 +395,14 @@ async def test_a_large_event_in_small_pieces_is_put_together_once() -> None:
 
     assert found == large + STOP + DONE
     assert time.process_time() - began < 2
+
+
+async def test_much_before_the_first_word_is_put_together_once() -> None:
+    """Thoughts in a field that nobody knows wait for the first word, and their number costs no more."""
+    thought = _event('{"index":0,"delta":{"thinking":"hm"},"finish_reason":null}', " " * 2048)
+    thoughts = [thought] * 8000
+    started = time.process_time()
+    found = await _all(_flow(*thoughts, WHOLE, DONE))
+
+    assert found == b"".join(thoughts) + WHOLE + DONE
+    assert time.process_time() - started < 5
