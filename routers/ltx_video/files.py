@@ -98,14 +98,21 @@ class FileAnswer(Struct, frozen=True, kw_only=True, eq=False):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI
         """Send it; a client that takes nothing for long is left."""
-        await send(
-            {"type": "http.response.start", "status": self.status, "headers": list(self.headers)}
-        )
-        if self.pieces is not None:
+        if self.pieces is None:
+            await self._begin(send)
+        else:
             async with aclosing(self.pieces) as pieces:
+                first = await anext(pieces, b"")  # a failure before it has a status of its own
+                await self._begin(send)
+                await _taken(send, first)
                 async for piece in pieces:
                     await _taken(send, piece)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _begin(self, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": self.status, "headers": list(self.headers)}
+        )
 
 
 async def _taken(send: Send, piece: bytes) -> None:

@@ -494,6 +494,14 @@ def test_blocks_without_end(block: bytes, told: str) -> None:
     assert (told in found, peak < 2_000_000) == (True, True)
 
 
+def test_chunks_without_end() -> None:
+    """Of empty ones, which Pillow would keep one by one, a PNG may have as many as files have."""
+    data, empty = picture_of(9, 9), chunk(b"prVt", b"")
+    looked_at(with_chunks(data, *[empty] * 20_000), max_pixels=1000)
+
+    assert "chunks" in refusal(with_chunks(data, *[empty] * 30_000))
+
+
 @pytest.mark.parametrize(("size", "times"), [(2_000_000, 1), (900_000, 80)])
 def test_much_text(size: int, times: int) -> None:
     """Text without end in a PNG, in one piece or in many, is refused as any broken file."""

@@ -56,6 +56,17 @@ async def test_parts_of_a_file(tmp_path: Path) -> None:
     assert size == len(stale.content)
 
 
+async def test_a_file_that_was_lost(tmp_path: Path) -> None:
+    """404 in the contract's envelope where somebody deleted it under us, no answer that is cut off."""
+    async with house(tmp_path, studio()) as (_, client):
+        url = (await until(client, await submitted(client)))["video"]["url"]
+        for path in (tmp_path / "artefacts").glob("*-*"):
+            path.unlink()
+        lost = await client.get(url)
+
+    assert (404, "not_found") == (lost.status_code, lost.json()["code"])
+
+
 async def test_what_is_known_already(tmp_path: Path) -> None:
     """304 for any of the tags and for `*`, with no length but the file's; a part is not asked for by HEAD."""
     async with house(tmp_path, studio()) as (_, client):
