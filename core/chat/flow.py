@@ -25,8 +25,6 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Longest event that is waited for."""
 LINGER = 1.0
 """Seconds that a server has to end its answer behind `[DONE]`."""
-_SHORT = 32
-"""Bytes: an event may be empty, or say that the stream is done; others are not looked at for it."""
 _MAX_TOKENS = 1 << 31
 _NONE = Raw()
 _MARK = b"\xef\xbb\xbf"
@@ -288,7 +286,7 @@ class Flow:
         if self._is_done:
             return b""
         data = event[5:]
-        if len(event) < _SHORT:
+        if not event.endswith(b"}\n\n"):  # then it may be the end, or empty
             data = data.strip()
             if data == b"[DONE]":
                 self._is_done = True

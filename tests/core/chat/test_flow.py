@@ -70,6 +70,13 @@ async def test_the_first_item_says_something() -> None:
     assert flow.has_begun
 
 
+async def test_an_end_with_much_room_around_it() -> None:
+    """`[DONE]` is the end however much white space a server puts around it."""
+    flow = _flow(ROLE, _said("Hel"), STOP, b"data:" + b" " * 99 + b"[DONE]" + b" " * 99 + b"\n\n")
+
+    assert (await _all(flow)).endswith(STOP + DONE)
+
+
 @pytest.mark.parametrize(
     "delta",
     [
