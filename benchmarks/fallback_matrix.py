@@ -77,7 +77,7 @@ CONNECT = 0.4
 RATE = 16_000
 PAIRS = 5
 """Requests timed with the breaker open, and as many without the dead vendor."""
-MOST_ROUNDS = 5
+MOST_ROUNDS = 8
 """Of these, where the machine seems to have been busy elsewhere."""
 DEAD_COST = 5.0
 """What a dead vendor may cost with its breaker open, milliseconds."""
@@ -229,6 +229,7 @@ class Matrix:
     async def _leave_alone(self, cell: Cell) -> None:
         """Time it with the breaker open; again where the machine may have been busy elsewhere."""
         for _ in range(MOST_ROUNDS if self._is_open(cell) else 0):
+            cell.open_ms, cell.direct_ms = [], []  # what a busy machine did to a round is over
             for pair in range(PAIRS):
                 # Turn about, so that nothing that comes by in every second request counts for one.
                 for is_direct in (True, False) if pair % 2 else (False, True):

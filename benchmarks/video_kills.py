@@ -131,6 +131,10 @@ class Drill:
         return job
 
     async def patiently(self, method: str, path: str, **options: object) -> dict[str, object]:
+        """Ask until there is an answer; return its document."""
+        return dict((await self.answered(method, path, **options)).json())
+
+    async def answered(self, method: str, path: str, **options: object) -> httpx.Response:
         """Ask until there is an answer: the server may be down for a moment."""
         until = time.monotonic() + PATIENCE
         while True:
@@ -139,7 +143,7 @@ class Drill:
             except httpx.TransportError:
                 answer = None
             if answer is not None and answer.status_code == 200:  # noqa: PLR2004
-                return dict(answer.json())
+                return answer
             if time.monotonic() > until:
                 raise SystemExit(f"no answer to {method} {path}: {answer and answer.text}")
             await asyncio.sleep(0.05)
@@ -169,7 +173,10 @@ class Drill:
             return
         told = await self.patiently("GET", f"{API}/{job}")
         video = told.get("video")
-        answer = await self.client.get(str(video["url"] if isinstance(video, dict) else ""))
+        if not isinstance(video, dict):
+            self.faults.append(f"{job} is done without a video")
+            return
+        answer = await self.answered("GET", str(video["url"]))
         with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
             file.write(answer.content)
             file.flush()
