@@ -117,7 +117,7 @@ def test_parser_is_no_cycle():
     try:
         parsed(part('name="file"; filename="a"') + TAIL)
 
-        assert not any(isinstance(one, FormParser) for one in gc.get_objects())
+        assert not any(type(one) is FormParser for one in gc.get_objects())
     finally:
         gc.enable()
 

@@ -34,7 +34,7 @@ ERROR = b'data: {"error":{"message":"no"}}\n\n'
 
 
 def held() -> list[object]:
-    return [one for one in gc.get_objects() if isinstance(one, KINDS)]
+    return [one for one in gc.get_objects() if type(one) in KINDS]
 
 
 @pytest.fixture(name="left")
